@@ -1,0 +1,126 @@
+"""
+A subscription, and the questions a product asks of it.
+
+Statuses are Stripe's, kept as plain strings: Stripe adds new ones, and every question here answers no to one it
+does not know. See https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from paidup.core.customer import PaymentMethod
+
+LIVE_STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
+"""The statuses in which Stripe still bills, or still may: a second subscription beside one of these is a mistake."""
+
+_RANK = {"active": 0, "trialing": 1, "past_due": 2, "unpaid": 3, "paused": 4, "incomplete": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionItem:
+    """One price of a subscription. `unit_amount` is in minor units, None for tiered prices."""
+
+    id: str
+    price: str
+    product: str
+    lookup_key: str | None
+    plan_hint: str | None
+    """The plan key that paidup wrote on the price when it made it; None on prices made by others."""
+    quantity: int
+    interval: str | None
+    interval_count: int
+    unit_amount: int | None
+    currency: str
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """
+    A Stripe subscription.
+
+    The period is that of the item that ends first: periods live on the items since API version 2025-03-31.basil.
+    """
+
+    id: str
+    customer: str
+    status: str
+    items: tuple[SubscriptionItem, ...]
+    currency: str
+    collection_method: str
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    trial_start: datetime | None
+    trial_end: datetime | None
+    paused_collection: str | None
+    """The behaviour of `pause_collection` while it is set: void, keep_as_draft or mark_uncollectible."""
+    resumes_at: datetime | None
+    latest_invoice: str | None
+    payment_method: PaymentMethod | None
+    created: datetime
+    livemode: bool
+    metadata: Mapping[str, str]
+
+    @property
+    def is_trialing(self) -> bool:
+        """In a trial."""
+        return self.status == "trialing"
+
+    @property
+    def is_active(self) -> bool:
+        """Paid, or nothing due; scheduled cancellation included."""
+        return self.status == "active"
+
+    @property
+    def is_past_due(self) -> bool:
+        """The last payment failed and Stripe is still trying."""
+        return self.status == "past_due"
+
+    @property
+    def is_paused(self) -> bool:
+        """Paused by Stripe's status, or by pausing its collection (the status then stays `active`)."""
+        return self.status == "paused" or self.paused_collection is not None
+
+    @property
+    def is_canceling(self) -> bool:
+        """Still live and going to end. The portal sets `cancel_at` alone; the API mostly `cancel_at_period_end`."""
+        return self.is_live and (self.cancel_at_period_end or self.cancel_at is not None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Over for good."""
+        return self.status in ("canceled", "incomplete_expired")
+
+    @property
+    def is_live(self) -> bool:
+        """Stripe bills it, or may again: a new Checkout would make a second one."""
+        return self.status in LIVE_STATUSES
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends: the scheduled date while canceling, the real one once over, else None."""
+        if self.has_ended:
+            return self.ended_at
+        if self.cancel_at is not None:
+            return self.cancel_at
+        return self.current_period_end if self.cancel_at_period_end else None
+
+    @property
+    def renews_at(self) -> datetime | None:
+        """When the next period is billed; None when it will not be."""
+        if self.status not in ("trialing", "active", "past_due") or self.is_canceling:
+            return None
+        return self.current_period_end
+
+
+def best(subscriptions: Iterable[Subscription]) -> Subscription | None:
+    """The one that speaks for an owner: best status first, then the newest; ended ones only when there is no other."""
+    return min(subscriptions, key=lambda s: (_RANK.get(s.status, 9), -s.created.timestamp(), s.id), default=None)

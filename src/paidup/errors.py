@@ -1,0 +1,349 @@
+"""
+Everything paidup raises, one tree.
+
+```
+BillingError
+├── SettingsError, CatalogError          configuration: every problem at once, each with key and remedy
+├── DatabaseUnavailable                  503  the database did not answer; nothing was stored
+├── StripeError
+│   ├── StripeUnavailable                503  no answer, or a 5xx; retry later
+│   ├── StripeRateLimited                503  429 from Stripe; retry later
+│   ├── StripeNotFound                   502  the object does not exist at Stripe
+│   ├── StripeUnauthorized               502  the key is wrong or lacks a permission
+│   └── StripeRejected                   502  Stripe refused the request; retrying unchanged will not help
+├── InvalidSignature, InvalidPayload     400  a webhook body that is not from Stripe, or not an event
+├── PayloadTooLarge                      413
+├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner, InvalidReturnUrl   422
+├── CheckoutNotFound, CustomerNotFound, EventNotFound   404
+├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
+├── AccessRefused                        402
+│   ├── NoSubscription
+│   ├── FeatureNotInPlan
+│   ├── LimitReached
+│   └── PaymentPastDue
+├── NotSignedIn                          401
+├── NotAllowed                           403
+└── CrossOriginRequest                   403
+```
+
+`code` is stable and meant for machines, `status` is the HTTP status a web adapter answers with, and
+`remedy` says what the reader can do about it. Messages never carry secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class BillingError(Exception):
+    """Anything paidup refuses or cannot do."""
+
+    code: ClassVar[str] = "billing_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+    def as_dict(self) -> dict[str, object]:
+        """The error as JSON-ready facts: code, message, remedy and whatever the kind adds."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy} | dict(self._facts())
+
+    def _facts(self) -> Mapping[str, object]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration: where, what, and what to do."""
+
+    key: str
+    message: str
+    remedy: str
+
+
+class _ConfigurationError(BillingError):
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"{p.key}: {p.message} ({p.remedy})" for p in self.problems]
+        super().__init__(f"{self._subject}: " + "; ".join(lines))
+
+    _subject: ClassVar[str] = "configuration"
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"problems": [{"key": p.key, "message": p.message, "remedy": p.remedy} for p in self.problems]}
+
+
+class SettingsError(_ConfigurationError):
+    """Settings are missing or contradict each other; `problems` lists all of them."""
+
+    code = "settings"
+    _subject = "billing settings"
+
+
+class CatalogError(_ConfigurationError):
+    """The plans file is not valid; `problems` lists all of them."""
+
+    code = "catalog"
+    _subject = "plans file"
+
+
+class DatabaseUnavailable(BillingError):
+    """The database did not answer. Nothing was stored."""
+
+    code = "database_unavailable"
+    status = 503
+    retry_after: ClassVar[int] = 5
+
+
+class StripeError(BillingError):
+    """Stripe could not, or would not, do what was asked."""
+
+    code = "stripe_error"
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        stripe_code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: int = 5,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.stripe_code = stripe_code
+        self.param = param
+        self.request_id = request_id
+        self.retry_after = retry_after
+        """Seconds after which a retry is reasonable."""
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"stripe_code": self.stripe_code, "param": self.param, "request_id": self.request_id}
+
+
+class StripeUnavailable(StripeError):
+    """No answer in time, or a 5xx. Whether the work was done is unknown: retry with the same idempotency key."""
+
+    code = "stripe_unavailable"
+    status = 503
+
+
+class StripeRateLimited(StripeError):
+    """Stripe answered 429: everybody in this process should slow down."""
+
+    code = "stripe_rate_limited"
+    status = 503
+
+
+class StripeNotFound(StripeError):
+    """Stripe has no such object (for this key and mode)."""
+
+    code = "stripe_not_found"
+
+
+class StripeUnauthorized(StripeError):
+    """The API key is wrong, or a restricted key lacks a permission."""
+
+    code = "stripe_unauthorized"
+
+
+class StripeRejected(StripeError):
+    """Stripe refused the request for its parameters or the object's state."""
+
+    code = "stripe_rejected"
+
+
+class InvalidSignature(BillingError):
+    """The webhook was not signed with one of our secrets, or too long ago. Nothing was stored."""
+
+    code = "invalid_signature"
+    status = 400
+
+
+class InvalidPayload(BillingError):
+    """The webhook body is signed but is not an event."""
+
+    code = "invalid_payload"
+    status = 400
+
+
+class PayloadTooLarge(BillingError):
+    """The webhook body is larger than any event."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class UnknownPlan(BillingError):
+    """No such plan in the plans file."""
+
+    code = "unknown_plan"
+    status = 422
+
+
+class UnknownInterval(BillingError):
+    """The plan has no price for that interval."""
+
+    code = "unknown_interval"
+    status = 422
+
+
+class PlanNotForSale(BillingError):
+    """The plan is free, or its price is not available at Stripe."""
+
+    code = "plan_not_for_sale"
+    status = 422
+
+
+class InvalidSeats(BillingError):
+    """The number of seats is not a whole number within the plan's bounds."""
+
+    code = "invalid_seats"
+    status = 422
+
+
+class InvalidOwner(BillingError):
+    """An owner is a non-empty string of at most 200 characters."""
+
+    code = "invalid_owner"
+    status = 422
+
+
+class InvalidReturnUrl(BillingError):
+    """The return URL leads to a host that is not allowed."""
+
+    code = "invalid_return_url"
+    status = 422
+
+
+class CheckoutNotFound(BillingError):
+    """No such Checkout session of this owner."""
+
+    code = "checkout_not_found"
+    status = 404
+
+
+class CustomerNotFound(BillingError):
+    """The owner has no Stripe customer yet."""
+
+    code = "customer_not_found"
+    status = 404
+
+
+class EventNotFound(BillingError):
+    """No such event was received."""
+
+    code = "event_not_found"
+    status = 404
+
+
+class CheckoutRefused(BillingError):
+    """
+    The owner already has a live subscription in the plan's group.
+
+    `action` names the right way on: `change_plan`, `fix_payment`, `resume` or `pending`.
+    """
+
+    code = "checkout_refused"
+    status = 409
+
+    def __init__(self, message: str, *, action: str, plan: str | None, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.action = action
+        self.plan = plan
+        """The plan the owner is on now; None while a payment is pending."""
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"action": self.action, "plan": self.plan}
+
+
+class AccessRefused(BillingError):
+    """The owner's plan or payment does not cover what was asked."""
+
+    code = "access_refused"
+    status = 402
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        owner: str,
+        plan: str,
+        plans: Sequence[str] = (),
+        feature: str | None = None,
+        limit: str | None = None,
+        allowed: int | None = None,
+        used: int | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.owner = owner
+        self.plan = plan
+        """The plan the owner has now."""
+        self.plans = tuple(plans)
+        """The plans that would do, cheapest first."""
+        self.feature = feature
+        self.limit = limit
+        self.allowed = allowed
+        self.used = used
+
+    def _facts(self) -> Mapping[str, object]:
+        facts: dict[str, object] = {"plan": self.plan, "plans": list(self.plans)}
+        if self.feature is not None:
+            facts["feature"] = self.feature
+        if self.limit is not None:
+            facts |= {"limit": self.limit, "allowed": self.allowed, "used": self.used}
+        return facts
+
+
+class NoSubscription(AccessRefused):
+    """Nothing is subscribed, and the default plan does not include the feature."""
+
+    code = "no_subscription"
+
+
+class FeatureNotInPlan(AccessRefused):
+    """The owner's plan does not include the feature."""
+
+    code = "feature_not_in_plan"
+
+
+class LimitReached(AccessRefused):
+    """The owner has used all that the plan allows."""
+
+    code = "limit_reached"
+
+
+class PaymentPastDue(AccessRefused):
+    """The plan would include it, but its payment failed and the grace period is over."""
+
+    code = "payment_past_due"
+
+
+class NotSignedIn(BillingError):
+    """Nobody is signed in."""
+
+    code = "not_signed_in"
+    status = 401
+
+
+class NotAllowed(BillingError):
+    """The person may not manage this owner's billing."""
+
+    code = "not_allowed"
+    status = 403
+
+
+class CrossOriginRequest(BillingError):
+    """A browser sent a state-changing request from another site."""
+
+    code = "cross_origin"
+    status = 403
