@@ -31,6 +31,7 @@ class Invoice:
     period_end: datetime
     due_date: datetime | None
     created: datetime
+    finalized_at: datetime | None
     paid_at: datetime | None
     hosted_invoice_url: str | None
     invoice_pdf: str | None

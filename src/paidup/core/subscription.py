@@ -68,6 +68,10 @@ class Subscription:
     created: datetime
     livemode: bool
     metadata: Mapping[str, str]
+    plan: str | None = None
+    """The plan it was last seen on. Kept when its price is unknown to the catalog, so that nobody loses what they pay."""
+    past_due_since: datetime | None = None
+    """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
 
     @property
     def is_trialing(self) -> bool:

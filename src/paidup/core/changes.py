@@ -1,0 +1,195 @@
+"""
+What happened, for the app: the difference between what we knew and what Stripe says now.
+
+| kind | fires when | data |
+|---|---|---|
+| `subscription.started` | a subscription gives access for the first time (trial or paid) | `plan`, `status`, `trial_end` |
+| `trial.ending` | a trial ends within three days, once per trial end | `plan`, `trial_end` |
+| `plan.changed` | the plan of a live subscription changed | `plan`, `previous_plan` |
+| `plan.unknown` | a live subscription has no price the catalog knows | `prices`, `kept_plan` |
+| `payment.failed` | an attempt to collect an invoice failed, once per attempt | `attempt`, `amount_due`, `currency`, `next_attempt` |
+| `payment.recovered` | a past due or unpaid subscription is paid again | `plan` |
+| `subscription.canceling` | it will end and keeps running until then | `plan`, `ends_at` |
+| `subscription.resumed` | a scheduled end was taken back | `plan` |
+| `subscription.ended` | it is over | `plan`, `reason` |
+| `subscription.duplicated` | two live subscriptions stand in one plan group | `subscriptions`, `group` |
+| `invoice.paid` | an invoice was paid in whatever way, 0 included | `amount_paid`, `currency`, `billing_reason` |
+
+Dates in `data` are ISO 8601 in UTC, amounts minor units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from paidup.core.access import plan_of
+from paidup.core.catalog import Catalog
+from paidup.core.invoice import Invoice
+from paidup.core.subscription import Subscription
+
+TRIAL_NOTICE = timedelta(days=3)
+"""Stripe sends `trial_will_end` this long before; so do we."""
+
+_ENTITLED = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
+
+KINDS = frozenset(
+    {
+        "subscription.started",
+        "trial.ending",
+        "plan.changed",
+        "plan.unknown",
+        "payment.failed",
+        "payment.recovered",
+        "subscription.canceling",
+        "subscription.resumed",
+        "subscription.ended",
+        "subscription.duplicated",
+        "invoice.paid",
+    }
+)
+"""Every kind of Change there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    Something that happened to an owner's billing.
+
+    `id` is stable: a handler that is called again for the same change sees the same id.
+    """
+
+    id: str
+    kind: str
+    owner: str
+    customer: str
+    subscription: str | None
+    invoice: str | None
+    data: Mapping[str, object]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The subscriptions and invoices of one customer at one moment, by id."""
+
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
+    invoices: Mapping[str, Invoice] = field(default_factory=dict)
+
+
+def between(
+    before: Known, after: Known, *, owner: str, customer: str, catalog: Catalog, now: datetime
+) -> list[Change]:
+    """
+    Everything that happened between two moments, in a sensible order.
+
+    `now` is Stripe's time as far as we know it. Ids are the same whenever the same thing is found again.
+    """
+    found = _Finder(owner=owner, customer=customer, catalog=catalog, now=now)
+    for subscription in sorted(after.subscriptions.values(), key=lambda s: (s.created, s.id)):
+        found.subscription(before.subscriptions.get(subscription.id), subscription)
+    for invoice in sorted(after.invoices.values(), key=lambda i: (i.created, i.id)):
+        found.invoice(before.invoices.get(invoice.id), invoice)
+    found.duplicates(after.subscriptions.values())
+    return found.changes
+
+
+class _Finder:
+    def __init__(self, *, owner: str, customer: str, catalog: Catalog, now: datetime) -> None:
+        self.changes: list[Change] = []
+        self._owner, self._customer, self._catalog, self._now = owner, customer, catalog, now
+
+    def subscription(self, old: Subscription | None, new: Subscription) -> None:
+        plan = plan_of(new, self._catalog)
+        key = plan.key if plan else new.plan
+        if new.status in _ENTITLED and not (old and old.status in _ENTITLED):
+            self._add("subscription.started", new, "", plan=key, status=new.status, trial_end=_iso(new.trial_end))
+        if new.is_trialing and new.trial_end and self._now <= new.trial_end <= self._now + TRIAL_NOTICE:
+            self._add("trial.ending", new, _iso(new.trial_end), plan=key, trial_end=_iso(new.trial_end))
+        if new.is_live and not any(self._is_known(item.lookup_key, item.plan_hint) for item in new.items):
+            prices = sorted(item.price for item in new.items)
+            self._add("plan.unknown", new, "+".join(prices), prices=prices, kept_plan=new.plan)
+        if old is None:
+            return
+        self._compare(old, new, key)
+
+    def _compare(self, old: Subscription, new: Subscription, plan: str | None) -> None:
+        if old.status in _ENTITLED and new.is_live and old.plan is not None and plan is not None and plan != old.plan:
+            prices = "+".join(sorted(item.price for item in new.items))
+            moment = f"{prices}:{self._now.timestamp():.0f}"
+            self._add("plan.changed", new, moment, plan=plan, previous_plan=old.plan)
+        if old.status in ("past_due", "unpaid") and new.is_active:
+            self._add("payment.recovered", new, str(new.latest_invoice), plan=plan)
+        if new.is_canceling and not old.is_canceling:
+            self._add("subscription.canceling", new, _iso(new.canceled_at), plan=plan, ends_at=_iso(new.ends_at))
+        if old.is_canceling and new.is_live and not new.is_canceling:
+            self._add("subscription.resumed", new, _iso(old.canceled_at), plan=plan)
+        if old.is_live and new.has_ended:
+            self._add("subscription.ended", new, "", plan=plan, reason=new.status)
+
+    def invoice(self, old: Invoice | None, new: Invoice) -> None:
+        failed_before = old.attempt_count if old else 0
+        if new.is_open and new.attempt_count > failed_before:
+            self._add_invoice(
+                "payment.failed",
+                new,
+                str(new.attempt_count),
+                attempt=new.attempt_count,
+                amount_due=new.amount_remaining,
+                next_attempt=_iso(new.next_payment_attempt),
+            )
+        if new.is_paid and not (old and old.is_paid):
+            self._add_invoice(
+                "invoice.paid", new, "", amount_paid=new.amount_paid, billing_reason=new.billing_reason
+            )
+
+    def duplicates(self, subscriptions: Iterable[Subscription]) -> None:
+        groups: dict[str, list[Subscription]] = {}
+        for subscription in subscriptions:
+            plan = plan_of(subscription, self._catalog)
+            if subscription.is_live and plan is not None:
+                groups.setdefault(plan.group, []).append(subscription)
+        for group, members in groups.items():
+            if len(members) > 1:
+                ids = sorted(each.id for each in members)
+                newest = max(members, key=lambda each: (each.created, each.id))
+                self._add("subscription.duplicated", newest, "+".join(ids), subscriptions=ids, group=group)
+
+    def _is_known(self, lookup_key: str | None, plan_hint: str | None) -> bool:
+        by_key = lookup_key is not None and self._catalog.find_by_lookup_key(lookup_key) is not None
+        return by_key or (plan_hint is not None and self._catalog.has(plan_hint))
+
+    def _add(self, kind: str, subject: Subscription, occasion: str | None, **data: object) -> None:
+        self._append(kind, subject.id, occasion, subscription=subject.id, invoice=None, data=data)
+
+    def _add_invoice(self, kind: str, subject: Invoice, occasion: str | None, **data: object) -> None:
+        data["currency"] = subject.currency
+        self._append(kind, subject.id, occasion, subscription=subject.subscription, invoice=subject.id, data=data)
+
+    def _append(
+        self,
+        kind: str,
+        subject: str,
+        occasion: str | None,
+        *,
+        subscription: str | None,
+        invoice: str | None,
+        data: Mapping[str, object],
+    ) -> None:
+        self.changes.append(
+            Change(
+                id=":".join(part for part in (kind, subject, occasion) if part),
+                kind=kind,
+                owner=self._owner,
+                customer=self._customer,
+                subscription=subscription,
+                invoice=invoice,
+                data=dict(data),
+                created=self._now,
+            )
+        )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,155 @@
+"""
+Stripe's JSON to our types: the only place that knows where a field lives.
+
+Bodies may come from any API version since 2020: periods moved from the subscription to its items and an invoice's
+subscription moved below `parent` with 2025-03-31.basil; both places are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.invoice import Invoice
+from paidup.core.subscription import Subscription, SubscriptionItem
+from paidup.core.timestamps import from_unix
+
+Json = Mapping[str, Any]
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+OWNER_KEY = "paidup_owner"
+"""Metadata key on what paidup creates at Stripe: the owner."""
+INTENT_KEY = "paidup_intent"
+"""Metadata key on what paidup creates at Stripe: the id of the row that asked for it."""
+PLAN_KEY = "paidup_plan"
+"""Metadata key on products and prices that the catalog made: the plan's key."""
+
+
+def customer(body: Json, *, owner: str | None) -> Customer:
+    """A customer; a deleted one is a stub of id and `deleted`."""
+    invoice_settings = body.get("invoice_settings") or {}
+    return Customer(
+        id=body["id"],
+        owner=owner,
+        email=body.get("email"),
+        name=body.get("name"),
+        currency=body.get("currency"),
+        balance=body.get("balance") or 0,
+        delinquent=bool(body.get("delinquent")),
+        payment_method=payment_method(invoice_settings.get("default_payment_method")),
+        deleted=bool(body.get("deleted")),
+        livemode=bool(body.get("livemode")),
+        created=from_unix(body.get("created")) or datetime.fromtimestamp(0, UTC),
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def payment_method(body: Json | str | None) -> PaymentMethod | None:
+    """A payment method that was expanded; None for a bare id or nothing."""
+    if not isinstance(body, Mapping):
+        return None
+    card = body.get("card") or {}
+    return PaymentMethod(
+        id=body["id"],
+        type=body["type"],
+        brand=card.get("brand"),
+        last4=card.get("last4"),
+        exp_month=card.get("exp_month"),
+        exp_year=card.get("exp_year"),
+    )
+
+
+def subscription(body: Json, *, plan: str | None = None, past_due_since: datetime | None = None) -> Subscription:
+    """A subscription with all its items; `plan` and `past_due_since` are what we know beside Stripe's body."""
+    items = tuple(_item(item, body) for item in body["items"]["data"])
+    first = min(items, key=lambda item: item.current_period_end or _NEVER, default=None)
+    pause = body.get("pause_collection") or {}
+    return Subscription(
+        id=body["id"],
+        customer=reference(body["customer"]) or "",
+        status=body["status"],
+        items=items,
+        currency=body.get("currency") or (items[0].currency if items else ""),
+        collection_method=body.get("collection_method") or "charge_automatically",
+        current_period_start=first.current_period_start if first else None,
+        current_period_end=first.current_period_end if first else None,
+        cancel_at=from_unix(body.get("cancel_at")),
+        cancel_at_period_end=bool(body.get("cancel_at_period_end")),
+        canceled_at=from_unix(body.get("canceled_at")),
+        ended_at=from_unix(body.get("ended_at")),
+        trial_start=from_unix(body.get("trial_start")),
+        trial_end=from_unix(body.get("trial_end")),
+        paused_collection=pause.get("behavior"),
+        resumes_at=from_unix(pause.get("resumes_at")),
+        latest_invoice=reference(body.get("latest_invoice")),
+        payment_method=payment_method(body.get("default_payment_method")),
+        created=from_unix(body["created"]) or datetime.fromtimestamp(0, UTC),
+        livemode=bool(body.get("livemode")),
+        metadata=dict(body.get("metadata") or {}),
+        plan=plan,
+        past_due_since=past_due_since,
+    )
+
+
+def _item(body: Json, parent: Json) -> SubscriptionItem:
+    price = body["price"]
+    recurring = price.get("recurring") or {}
+    return SubscriptionItem(
+        id=body["id"],
+        price=price["id"],
+        product=reference(price.get("product")) or "",
+        lookup_key=price.get("lookup_key"),
+        plan_hint=(price.get("metadata") or {}).get(PLAN_KEY),
+        quantity=body.get("quantity") or 1,
+        interval=recurring.get("interval"),
+        interval_count=recurring.get("interval_count") or 1,
+        unit_amount=price.get("unit_amount"),
+        currency=price.get("currency") or "",
+        current_period_start=from_unix(body.get("current_period_start") or parent.get("current_period_start")),
+        current_period_end=from_unix(body.get("current_period_end") or parent.get("current_period_end")),
+    )
+
+
+def invoice(body: Json) -> Invoice:
+    """An invoice, without its lines."""
+    transitions = body.get("status_transitions") or {}
+    return Invoice(
+        id=body["id"],
+        customer=reference(body["customer"]) or "",
+        subscription=invoice_subscription(body),
+        number=body.get("number"),
+        status=body.get("status") or "draft",
+        currency=body["currency"],
+        total=body["total"],
+        amount_due=body["amount_due"],
+        amount_paid=body["amount_paid"],
+        amount_remaining=body["amount_remaining"],
+        billing_reason=body.get("billing_reason"),
+        attempt_count=body.get("attempt_count") or 0,
+        next_payment_attempt=from_unix(body.get("next_payment_attempt")),
+        period_start=from_unix(body["period_start"]) or datetime.fromtimestamp(0, UTC),
+        period_end=from_unix(body["period_end"]) or datetime.fromtimestamp(0, UTC),
+        due_date=from_unix(body.get("due_date")),
+        created=from_unix(body["created"]) or datetime.fromtimestamp(0, UTC),
+        finalized_at=from_unix(transitions.get("finalized_at")),
+        paid_at=from_unix(transitions.get("paid_at")),
+        hosted_invoice_url=body.get("hosted_invoice_url"),
+        invoice_pdf=body.get("invoice_pdf"),
+        livemode=bool(body.get("livemode")),
+    )
+
+
+def invoice_subscription(body: Json) -> str | None:
+    """The subscription an invoice bills, wherever this API version keeps it."""
+    details = (body.get("parent") or {}).get("subscription_details") or {}
+    return reference(details.get("subscription") or body.get("subscription"))
+
+
+def reference(value: Json | str | None) -> str | None:
+    """The id of a field that holds an id or the expanded object."""
+    if isinstance(value, Mapping):
+        found: str | None = value.get("id")
+        return found
+    return value

@@ -1,0 +1,119 @@
+"""
+Which target an event names, and what of it has to be fetched: the registry of every event type paidup listens to.
+
+A target is the unit of synchronisation: `customer:cus_…` (with subscriptions, invoices and payment method),
+`product:prod_…` or `price:price_…`. An unknown type is kept as ignored; it costs nothing and can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from paidup.core.event import Event
+
+
+class Part(StrEnum):
+    """What can be fetched of a customer; each is one call, or one list paged to its end."""
+
+    CUSTOMER = "customer"
+    SUBSCRIPTIONS = "subscriptions"
+    INVOICES = "invoices"
+    CHECKOUTS = "checkouts"
+
+
+WHOLE_CUSTOMER = frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS, Part.INVOICES, Part.CHECKOUTS})
+
+_CUSTOMER = frozenset({Part.CUSTOMER})
+_SUBSCRIPTIONS = frozenset({Part.SUBSCRIPTIONS})
+_INVOICES = frozenset({Part.INVOICES})
+_BILLED = frozenset({Part.SUBSCRIPTIONS, Part.INVOICES})
+_CHECKOUT = frozenset({Part.CHECKOUTS, Part.SUBSCRIPTIONS, Part.INVOICES, Part.CUSTOMER})
+_NOTHING: frozenset[Part] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an event leads: a target to synchronise, or the reason why it is ignored."""
+
+    target: str | None
+    ignored: str | None
+
+
+def route(event: Event, *, livemode: bool) -> Route:
+    """Decide what an event asks for in this mode; pure, and total: every event has a route."""
+    if event.livemode is not livemode:
+        return Route(None, "other_mode")
+    if event.is_thin:
+        return Route(None, "thin_event_unsupported")
+    if event.type not in EVENTS:
+        return Route(None, "unknown_type")
+    match event.type.split(".", 1)[0]:
+        case "product" | "price" as kind:
+            return Route(f"{kind}:{event.object_id}", None) if event.object_id else Route(None, "no_object")
+        case _:
+            return Route(customer(event.customer), None) if event.customer else Route(None, "no_customer")
+
+
+def customer(customer_id: str) -> str:
+    """The target of a customer."""
+    return f"customer:{customer_id}"
+
+
+def split(target: str) -> tuple[str, str]:
+    """A target's kind and Stripe id."""
+    kind, _, object_id = target.partition(":")
+    return kind, object_id
+
+
+def parts(event_types: Iterable[str]) -> frozenset[Part]:
+    """What of a customer to fetch for these pending events; nothing pending means all of it."""
+    wanted: frozenset[Part] = _NOTHING
+    for event_type in event_types:
+        wanted |= EVENTS.get(event_type, (WHOLE_CUSTOMER, ""))[0]
+    return wanted or WHOLE_CUSTOMER
+
+
+EVENTS: dict[str, tuple[frozenset[Part], str]] = {
+    "checkout.session.completed": (_CHECKOUT, "the claim is done and the subscription exists"),
+    "checkout.session.async_payment_succeeded": (_CHECKOUT, "a delayed payment arrived"),
+    "checkout.session.async_payment_failed": (_CHECKOUT, "a delayed payment did not"),
+    "checkout.session.expired": (frozenset({Part.CHECKOUTS}), "the claim is free again"),
+    "customer.created": (_CUSTOMER, "adopt a customer whose creation we could not commit"),
+    "customer.updated": (_CUSTOMER, "name, e-mail, default payment method, balance, delinquency"),
+    "customer.deleted": (WHOLE_CUSTOMER, "the owner needs a new customer; subscriptions are over"),
+    "customer.subscription.created": (_SUBSCRIPTIONS, "a subscription began"),
+    "customer.subscription.updated": (_SUBSCRIPTIONS, "status, plan, period, cancellation"),
+    "customer.subscription.deleted": (_SUBSCRIPTIONS, "a subscription ended"),
+    "customer.subscription.paused": (_SUBSCRIPTIONS, "access stops"),
+    "customer.subscription.resumed": (_SUBSCRIPTIONS, "access returns"),
+    "customer.subscription.trial_will_end": (_SUBSCRIPTIONS, "tell the user in time"),
+    "customer.subscription.pending_update_applied": (_SUBSCRIPTIONS, "an upgrade was paid"),
+    "customer.subscription.pending_update_expired": (_SUBSCRIPTIONS, "an upgrade was not"),
+    "invoice.created": (_INVOICES, "shown as upcoming; answering it lets Stripe finalise in time"),
+    "invoice.updated": (_INVOICES, "amounts and attempts"),
+    "invoice.deleted": (_INVOICES, "a draft was thrown away"),
+    "invoice.finalized": (_INVOICES, "number and links exist"),
+    "invoice.finalization_failed": (_INVOICES, "nothing can be collected until it is mended"),
+    "invoice.paid": (_BILLED, "paid in whatever way, also out of band"),
+    "invoice.payment_failed": (_BILLED, "dunning began or goes on"),
+    "invoice.payment_action_required": (_BILLED, "the user has to authenticate"),
+    "invoice.voided": (_BILLED, "no longer owed"),
+    "invoice.marked_uncollectible": (_BILLED, "given up"),
+    "invoice.overdue": (_BILLED, "sent by e-mail and not paid in time"),
+    "payment_method.attached": (_CUSTOMER, "a new card"),
+    "payment_method.detached": (_CUSTOMER, "a card is gone"),
+    "payment_method.updated": (frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS}), "expiry or address"),
+    "payment_method.automatically_updated": (
+        frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS}),
+        "the network replaced the card",
+    ),
+    "product.created": (_NOTHING, "catalog mirror"),
+    "product.updated": (_NOTHING, "catalog mirror"),
+    "product.deleted": (_NOTHING, "archived here"),
+    "price.created": (_NOTHING, "catalog mirror"),
+    "price.updated": (_NOTHING, "catalog mirror"),
+    "price.deleted": (_NOTHING, "archived here"),
+}
+"""Event type: what to fetch of the customer, and why we listen."""

@@ -1,0 +1,94 @@
+"""
+One database, PostgreSQL or SQLite, and the only two ways into it: `read()` and `write()`.
+
+Both translate "the database is not there" into DatabaseUnavailable, so that a webhook answers 5xx and Stripe retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from paidup.errors import DatabaseUnavailable
+
+_BUSY_SECONDS = 15
+
+
+class Database:
+    """
+    The engine and its sessions.
+
+    `url` is a SQLAlchemy URL. Nothing is opened until the first use.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.engine = _engine(url, pool_size)
+        self.is_postgresql = self.engine.dialect.name == "postgresql"
+        self._writer = self.engine.execution_options(paidup_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading: a consistent view, never committed."""
+        with _translated(), Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session in one transaction, committed at the end of the block or rolled back whole."""
+        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_timeout=10)
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver must not begin by itself; `_begin_sqlite` does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # a webhook is answered only after its event survives a power cut
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that begins by reading and then writes fails at once, without waiting, when another one wrote
+    # in between. Writers therefore queue from their first statement.
+    writes = connection.get_execution_options().get("paidup_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(
+            "no database connection became free in time", remedy="raise the pool size or add workers"
+        ) from error
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable(
+            "the database did not answer", remedy="check DATABASE_URL, the server and `paidup db upgrade`"
+        ) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable("the database connection was lost", remedy="try again") from error
+        raise

@@ -1,0 +1,287 @@
+"""
+Stripe's JSON into rows, and rows into our types.
+
+Writes are upserts that never let an older fetch overwrite a newer one. Functions take a session and never commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from paidup.core import parse
+from paidup.core.changes import Known
+from paidup.core.customer import Customer
+from paidup.core.invoice import Invoice
+from paidup.core.subscription import Subscription
+from paidup.database import tables
+
+Json = Mapping[str, Any]
+_ROWS_A_STATEMENT = 500
+
+
+def insert(session: Session, model: type[tables.Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of the session's dialect; both know ON CONFLICT."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(model)
+    return sqlite.insert(model)
+
+
+def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, synced_at: datetime) -> None:
+    """Store a customer; a deleted one keeps what was known and is marked."""
+    customer = parse.customer(body, owner=owner)
+    if customer.deleted:
+        session.execute(
+            update(tables.Customer)
+            .where(tables.Customer.id == customer.id, tables.Customer.synced_at <= synced_at)
+            .values(deleted=True, synced_at=synced_at)
+        )
+        return
+    row = {
+        "id": customer.id,
+        "owner": owner,
+        "email": customer.email,
+        "name": customer.name,
+        "deleted": False,
+        "livemode": livemode,
+        "created": customer.created,
+        "snapshot": dict(body),
+        "synced_at": synced_at,
+    }
+    _upsert(session, tables.Customer, [row])
+
+
+def save_subscriptions(
+    session: Session, bodies: Sequence[Json], *, plans: Mapping[str, str | None], synced_at: datetime
+) -> None:
+    """Store subscriptions with their items; `plans` is the plan each is on, by subscription id."""
+    rows, items = [], []
+    for body in bodies:
+        subscription = parse.subscription(body)
+        rows.append(_subscription_row(subscription, body, plans.get(subscription.id), synced_at))
+        items.extend(_item_rows(subscription, synced_at))
+    _upsert(session, tables.Subscription, rows)
+    _upsert(session, tables.SubscriptionItem, items)
+    if rows:
+        session.execute(
+            delete(tables.SubscriptionItem).where(
+                tables.SubscriptionItem.subscription_id.in_([row["id"] for row in rows]),
+                tables.SubscriptionItem.id.not_in([item["id"] for item in items]),
+                tables.SubscriptionItem.synced_at <= synced_at,
+            )
+        )
+
+
+def _subscription_row(subscription: Subscription, body: Json, plan: str | None, synced_at: datetime) -> dict[str, Any]:
+    return {
+        "id": subscription.id,
+        "customer_id": subscription.customer,
+        "status": subscription.status,
+        "plan": plan,
+        "current_period_start": subscription.current_period_start,
+        "current_period_end": subscription.current_period_end,
+        "cancel_at": subscription.cancel_at,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "trial_end": subscription.trial_end,
+        "ended_at": subscription.ended_at,
+        "created": subscription.created,
+        "livemode": subscription.livemode,
+        "snapshot": dict(body),
+        "synced_at": synced_at,
+    }
+
+
+def _item_rows(subscription: Subscription, synced_at: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.id,
+            "subscription_id": subscription.id,
+            "price_id": item.price,
+            "product_id": item.product,
+            "quantity": item.quantity,
+            "current_period_start": item.current_period_start,
+            "current_period_end": item.current_period_end,
+            "livemode": subscription.livemode,
+            "synced_at": synced_at,
+        }
+        for item in subscription.items
+    ]
+
+
+def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *, synced_at: datetime) -> None:
+    """Store all invoices of a customer; one that Stripe no longer has (a deleted draft) goes."""
+    rows = []
+    for body in bodies:
+        invoice = parse.invoice(body)
+        rows.append(
+            {
+                "id": invoice.id,
+                "customer_id": invoice.customer,
+                "subscription_id": invoice.subscription,
+                "number": invoice.number,
+                "status": invoice.status,
+                "currency": invoice.currency,
+                "total": invoice.total,
+                "amount_due": invoice.amount_due,
+                "amount_paid": invoice.amount_paid,
+                "amount_remaining": invoice.amount_remaining,
+                "attempt_count": invoice.attempt_count,
+                "created": invoice.created,
+                "finalized_at": invoice.finalized_at,
+                "paid_at": invoice.paid_at,
+                "livemode": invoice.livemode,
+                "snapshot": dict(body),
+                "synced_at": synced_at,
+            }
+        )
+    _upsert(session, tables.Invoice, rows)
+    session.execute(
+        delete(tables.Invoice).where(
+            tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at < synced_at
+        )
+    )
+
+
+def save_past_due_since(session: Session, customer_id: str) -> None:
+    """Note on each subscription when the oldest of its open, failed invoices fell due."""
+    failed = (
+        select(func.min(tables.Invoice.finalized_at))
+        .where(
+            tables.Invoice.subscription_id == tables.Subscription.id,
+            tables.Invoice.status == "open",
+            tables.Invoice.attempt_count > 0,
+        )
+        .scalar_subquery()
+    )
+    session.execute(
+        update(tables.Subscription)
+        .where(tables.Subscription.customer_id == customer_id)
+        .values(past_due_since=failed)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def save_product(session: Session, product_id: str, body: Json | None, *, livemode: bool, synced_at: datetime) -> None:
+    """Store a product; None, or a deleted stub, archives what is known of it."""
+    if body is None or body.get("deleted"):
+        session.execute(
+            update(tables.Product)
+            .where(tables.Product.id == product_id, tables.Product.synced_at <= synced_at)
+            .values(active=False, deleted=True, synced_at=synced_at)
+        )
+        return
+    row = {
+        "id": product_id,
+        "name": body["name"],
+        "active": body["active"],
+        "deleted": False,
+        "plan": (body.get("metadata") or {}).get(parse.PLAN_KEY),
+        "livemode": livemode,
+        "snapshot": dict(body),
+        "synced_at": synced_at,
+    }
+    _upsert(session, tables.Product, [row])
+
+
+def save_price(session: Session, price_id: str, body: Json | None, *, livemode: bool, synced_at: datetime) -> None:
+    """Store a price; None, or a deleted stub, archives what is known of it."""
+    if body is None or body.get("deleted"):
+        session.execute(
+            update(tables.Price)
+            .where(tables.Price.id == price_id, tables.Price.synced_at <= synced_at)
+            .values(active=False, deleted=True, synced_at=synced_at)
+        )
+        return
+    recurring = body.get("recurring") or {}
+    row = {
+        "id": price_id,
+        "product_id": parse.reference(body["product"]),
+        "lookup_key": body.get("lookup_key"),
+        "active": body["active"],
+        "deleted": False,
+        "currency": body["currency"],
+        "unit_amount": body.get("unit_amount"),
+        "interval": recurring.get("interval"),
+        "interval_count": recurring.get("interval_count"),
+        "plan": (body.get("metadata") or {}).get(parse.PLAN_KEY),
+        "livemode": livemode,
+        "snapshot": dict(body),
+        "synced_at": synced_at,
+    }
+    _upsert(session, tables.Price, [row])
+
+
+def known(session: Session, customer_id: str) -> Known:
+    """What we know of a customer's subscriptions and invoices."""
+    subscriptions = session.scalars(select(tables.Subscription).where(tables.Subscription.customer_id == customer_id))
+    invoices = session.scalars(select(tables.Invoice).where(tables.Invoice.customer_id == customer_id))
+    return Known(
+        subscriptions={row.id: as_subscription(row) for row in subscriptions},
+        invoices={row.id: parse.invoice(row.snapshot) for row in invoices},
+    )
+
+
+def subscriptions_of(session: Session, owner: str, *, livemode: bool) -> list[Subscription]:
+    """Every subscription an owner ever had, by one indexed query."""
+    rows = session.scalars(
+        select(tables.Subscription)
+        .join(tables.Customer, tables.Customer.id == tables.Subscription.customer_id)
+        .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode))
+    )
+    return [as_subscription(row) for row in rows]
+
+
+def invoices_of(session: Session, owner: str, *, livemode: bool, limit: int) -> list[Invoice]:
+    """An owner's invoices, newest first, drafts left out."""
+    rows = session.scalars(
+        select(tables.Invoice)
+        .join(tables.Customer, tables.Customer.id == tables.Invoice.customer_id)
+        .where(
+            tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode), tables.Invoice.status != "draft"
+        )
+        .order_by(tables.Invoice.created.desc(), tables.Invoice.id.desc())
+        .limit(limit)
+    )
+    return [parse.invoice(row.snapshot) for row in rows]
+
+
+def customer_of(session: Session, owner: str, *, livemode: bool) -> Customer | None:
+    """The owner's customer; None before the first Checkout, and after a deletion at Stripe."""
+    row = session.scalars(
+        select(tables.Customer)
+        .join(tables.OwnerMapping, tables.OwnerMapping.customer_id == tables.Customer.id)
+        .where(
+            tables.OwnerMapping.owner == owner,
+            tables.OwnerMapping.livemode.is_(livemode),
+            tables.Customer.deleted.is_(False),
+        )
+    ).one_or_none()
+    return parse.customer(row.snapshot, owner=row.owner) if row else None
+
+
+def as_subscription(row: tables.Subscription) -> Subscription:
+    """A subscription from its row."""
+    return parse.subscription(row.snapshot, plan=row.plan, past_due_since=row.past_due_since)
+
+
+def _upsert(session: Session, model: type[tables.Base], rows: Sequence[dict[str, Any]]) -> None:
+    for chunk in _chunks(rows):
+        statement = insert(session, model).values(chunk)
+        columns = [name for name in chunk[0] if name != "id"]
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["id"],
+                set_={name: statement.excluded[name] for name in columns},
+                where=statement.excluded.synced_at >= model.__table__.c.synced_at,
+            )
+        )
+
+
+def _chunks(rows: Sequence[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        yield list(rows[start : start + _ROWS_A_STATEMENT])

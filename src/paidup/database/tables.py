@@ -1,0 +1,323 @@
+"""
+The tables, as mapped classes. Stripe's id is the primary key of a mirrored row.
+
+Mirrored rows keep the raw snapshot beside the few columns that queries use, so a new reader needs no migration and no
+new fetch. `synced_at` is when the fetch behind the row began. No foreign keys between mirrored rows: Stripe's events
+name them in any order. Nothing here refers to the host app's tables.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Integer, MetaData, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC on every database; a naive datetime is refused instead of being taken for some zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no meaning here; pass an aware one")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_Json = JSON().with_variant(JSONB(), "postgresql")
+_Id = String(255)
+
+
+class Base(DeclarativeBase):
+    """All of paidup's tables, in a MetaData of their own."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: _Json, datetime: UtcDateTime(), int: BigInteger()}
+
+
+class OwnerMapping(Base):
+    """
+    Which Stripe customer an owner has: the intent to create one, and its outcome.
+
+    The row is committed before Stripe is called. Its key is the idempotency key and its parameters are what is sent,
+    so a call repeated after a crash, from anywhere, finds the same customer.
+    """
+
+    __tablename__ = "billing_owners"
+
+    owner: Mapped[str] = mapped_column(_Id, primary_key=True)
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    customer_id: Mapped[str | None] = mapped_column(_Id, unique=True)
+    intent: Mapped[str] = mapped_column(String(64))
+    params: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class Customer(Base):
+    """A Stripe customer of ours."""
+
+    __tablename__ = "billing_customers"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    owner: Mapped[str] = mapped_column(_Id, index=True)
+    email: Mapped[str | None] = mapped_column(String(512))
+    name: Mapped[str | None] = mapped_column(String(512))
+    deleted: Mapped[bool]
+    livemode: Mapped[bool]
+    created: Mapped[datetime]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
+
+
+class Product(Base):
+    """A Stripe product."""
+
+    __tablename__ = "billing_products"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(512))
+    active: Mapped[bool]
+    deleted: Mapped[bool]
+    plan: Mapped[str | None] = mapped_column(_Id)
+    livemode: Mapped[bool]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
+
+
+class Price(Base):
+    """A Stripe price. `unit_amount` is in minor units, None for tiered prices."""
+
+    __tablename__ = "billing_prices"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    product_id: Mapped[str] = mapped_column(_Id, index=True)
+    lookup_key: Mapped[str | None] = mapped_column(_Id, index=True)
+    active: Mapped[bool]
+    deleted: Mapped[bool]
+    currency: Mapped[str] = mapped_column(String(3))
+    unit_amount: Mapped[int | None]
+    interval: Mapped[str | None] = mapped_column(String(16))
+    interval_count: Mapped[int | None]
+    plan: Mapped[str | None] = mapped_column(_Id)
+    livemode: Mapped[bool]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
+
+
+class Subscription(Base):
+    """
+    A Stripe subscription.
+
+    `plan` is the plan it was last seen on; `past_due_since` is when the oldest of its open, failed invoices fell due.
+    """
+
+    __tablename__ = "billing_subscriptions"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(_Id, index=True)
+    status: Mapped[str] = mapped_column(String(64))
+    plan: Mapped[str | None] = mapped_column(_Id)
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    cancel_at: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool]
+    trial_end: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    past_due_since: Mapped[datetime | None]
+    created: Mapped[datetime]
+    livemode: Mapped[bool]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
+
+
+class SubscriptionItem(Base):
+    """One price of a subscription."""
+
+    __tablename__ = "billing_subscription_items"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(_Id, index=True)
+    price_id: Mapped[str] = mapped_column(_Id, index=True)
+    product_id: Mapped[str] = mapped_column(_Id)
+    quantity: Mapped[int]
+    current_period_start: Mapped[datetime | None]
+    current_period_end: Mapped[datetime | None]
+    livemode: Mapped[bool]
+    synced_at: Mapped[datetime]
+
+
+class Invoice(Base):
+    """A Stripe invoice. Amounts are in minor units of `currency`."""
+
+    __tablename__ = "billing_invoices"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(_Id)
+    subscription_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    number: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(32))
+    currency: Mapped[str] = mapped_column(String(3))
+    total: Mapped[int]
+    amount_due: Mapped[int]
+    amount_paid: Mapped[int]
+    amount_remaining: Mapped[int]
+    attempt_count: Mapped[int]
+    created: Mapped[datetime]
+    finalized_at: Mapped[datetime | None]
+    paid_at: Mapped[datetime | None]
+    livemode: Mapped[bool]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_billing_invoices_customer_id_created", "customer_id", "created"),)
+
+
+class StoredEvent(Base):
+    """
+    A webhook, as it came. One row per Stripe event id, whatever was delivered how often.
+
+    `state` is pending, done, ignored (with `reason`) or failed (with `error`).
+    """
+
+    __tablename__ = "billing_events"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    type: Mapped[str] = mapped_column(_Id)
+    api_version: Mapped[str | None] = mapped_column(String(64))
+    account: Mapped[str | None] = mapped_column(_Id)
+    livemode: Mapped[bool]
+    target: Mapped[str | None] = mapped_column(String(300))
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[str | None] = mapped_column(Text)
+    secret: Mapped[int] = mapped_column(Integer)
+    """Which of the configured secrets matched, counted from 0, so that an old one can be retired."""
+    deliveries: Mapped[int] = mapped_column(Integer)
+    created: Mapped[datetime | None]
+    received_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_billing_events_target_state", "target", "state"),
+        Index("ix_billing_events_state_received_at", "state", "received_at"),
+    )
+
+
+class SyncTarget(Base):
+    """
+    Something at Stripe that has to be synchronised, and how far that is.
+
+    Dirty means `applied < requested`. A worker owns the row while it holds `lease_token` and `lease_until` is ahead.
+    `gave_up_at` is set after the last attempt; a new event, or a replay, starts it again.
+    """
+
+    __tablename__ = "billing_sync_targets"
+
+    target: Mapped[str] = mapped_column(String(300), primary_key=True)
+    requested: Mapped[int]
+    applied: Mapped[int]
+    available_at: Mapped[datetime]
+    applied_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(Integer)
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    gave_up_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "ix_billing_sync_targets_dirty",
+            "available_at",
+            postgresql_where=text("applied < requested AND gave_up_at IS NULL"),
+            sqlite_where=text("applied < requested AND gave_up_at IS NULL"),
+        ),
+    )
+
+
+class CheckoutIntent(Base):
+    """
+    A Checkout that was asked for: the claim of its owner's plan group, and the session it led to.
+
+    Committed before Stripe is called. Its id is the idempotency key and stands in the metadata at Stripe; `params` is
+    exactly what is sent. At most one row per owner, mode and group is `creating` or `open`.
+    """
+
+    __tablename__ = "billing_checkouts"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(_Id)
+    livemode: Mapped[bool]
+    plan_group: Mapped[str] = mapped_column(_Id)
+    plan: Mapped[str] = mapped_column(_Id)
+    interval: Mapped[str] = mapped_column(String(16))
+    seats: Mapped[int] = mapped_column(Integer)
+    customer_id: Mapped[str] = mapped_column(_Id, index=True)
+    params: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    """creating, open, complete, expired, or refused by Stripe."""
+    payment_status: Mapped[str | None] = mapped_column(String(32))
+    session_id: Mapped[str | None] = mapped_column(_Id, unique=True)
+    url: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None]
+    created: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "uq_billing_checkouts_claim",
+            "owner",
+            "livemode",
+            "plan_group",
+            unique=True,
+            postgresql_where=text("state IN ('creating', 'open')"),
+            sqlite_where=text("state IN ('creating', 'open')"),
+        ),
+    )
+
+
+class StoredChange(Base):
+    """
+    A Change waiting for the app's handlers, written in the transaction that found it.
+
+    The primary key makes each happen once; `number` keeps their order. `state` is pending, done or failed.
+    """
+
+    __tablename__ = "billing_changes"
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    id: Mapped[str] = mapped_column(String(1024), unique=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str] = mapped_column(_Id, index=True)
+    customer: Mapped[str] = mapped_column(_Id)
+    subscription: Mapped[str | None] = mapped_column(_Id)
+    invoice: Mapped[str | None] = mapped_column(_Id)
+    data: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer)
+    available_at: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_billing_changes_state_available_at", "state", "available_at"),)

@@ -1,0 +1,274 @@
+"""
+The inbox: events in, targets out, and who works on which.
+
+A webhook is answered only after `accept` is committed. From then on the event is ours to process: its target is dirty
+until a synchronisation that began after it has been applied. Workers take targets by lease; one that loses its lease
+changes nothing. All functions take a session and never commit.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, or_, select, text, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from paidup.core.event import Event
+from paidup.core.targets import Route
+from paidup.database.store import insert
+from paidup.database.tables import StoredEvent, SyncTarget
+
+LEASE = timedelta(seconds=60)
+"""How long a worker may take; longer than every timeout of the calls it makes."""
+DEBOUNCE = timedelta(milliseconds=400)
+"""How long after a synchronisation the same target waits for the rest of its burst."""
+MAX_ATTEMPTS = 12
+"""Attempts before giving up: about a day and a half with the backoff below."""
+_BACKOFF_BASE = timedelta(seconds=2)
+_BACKOFF_CAP = timedelta(hours=6)
+
+CHANNEL = "paidup_work"
+"""PostgreSQL's NOTIFY channel: there is something to do."""
+
+
+class LeaseLost(Exception):
+    """Another worker took the target over; whatever this one did must be rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    What became of a delivery: `pending` (stored, will be processed), `ignored` (stored, with the reason) or
+    `duplicate` (we already have it).
+    """
+
+    event_id: str
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease on one target, with the events that asked for it."""
+
+    target: str
+    requested: int
+    token: str
+    attempts: int
+    event_ids: tuple[str, ...]
+    event_types: frozenset[str]
+    newest_event: datetime | None
+    """Stripe's time of the newest of those events."""
+
+
+def accept(
+    session: Session, event: Event, *, route: Route, payload: Mapping[str, Any], secret: int, now: datetime
+) -> Receipt:
+    """
+    Store an event and mark its target dirty, both or neither.
+
+    A repeated delivery changes nothing, unless we had given up on the event: then it starts again.
+    """
+    row = {
+        "id": event.id,
+        "type": event.type,
+        "api_version": event.api_version,
+        "account": event.account,
+        "livemode": event.livemode,
+        "target": route.target,
+        "payload": dict(payload),
+        "state": "ignored" if route.ignored else "pending",
+        "reason": route.ignored,
+        "secret": secret,
+        "deliveries": 1,
+        "created": event.created,
+        "received_at": now,
+        "processed_at": now if route.ignored else None,
+    }
+    inserted = session.execute(
+        insert(session, StoredEvent).values(row).on_conflict_do_nothing().returning(StoredEvent.id)
+    ).first()
+    if inserted is None:
+        return _repeated(session, event, now)
+    if route.target is None:
+        return Receipt(event.id, "ignored", route.ignored)
+    request(session, route.target, now=now)
+    return Receipt(event.id, "pending")
+
+
+def _repeated(session: Session, event: Event, now: datetime) -> Receipt:
+    session.execute(
+        update(StoredEvent).where(StoredEvent.id == event.id).values(deliveries=StoredEvent.deliveries + 1)
+    )
+    replay(session, event.id, now=now, only_failed=True)
+    return Receipt(event.id, "duplicate")
+
+
+def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool = False) -> bool:
+    """Process an event again. False when there is no such event, or nothing to do for it."""
+    row = session.get(StoredEvent, event_id, with_for_update=True)
+    if row is None or row.target is None or (only_failed and row.state != "failed"):
+        return False
+    row.state, row.error, row.reason, row.processed_at = "pending", None, None, None
+    session.flush()
+    request(session, row.target, now=now)
+    return True
+
+
+def request(session: Session, target: str, *, now: datetime) -> int:
+    """
+    Mark a target dirty, and return the number a synchronisation has to reach to cover this request.
+
+    The first request after a quiet time is available at once; the rest of a burst after a short debounce.
+    """
+    statement = insert(session, SyncTarget).values(
+        target=target, requested=1, applied=0, available_at=now, attempts=0
+    )
+    was_clean = SyncTarget.applied >= SyncTarget.requested
+    just_applied = and_(SyncTarget.applied_at.is_not(None), SyncTarget.applied_at > now - DEBOUNCE)
+    requested = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["target"],
+            set_={
+                "requested": SyncTarget.requested + 1,
+                "available_at": case(
+                    (SyncTarget.gave_up_at.is_not(None), now),
+                    (and_(was_clean, just_applied), now + DEBOUNCE),
+                    (was_clean, now),
+                    else_=SyncTarget.available_at,
+                ),
+                "attempts": case((SyncTarget.gave_up_at.is_not(None), 0), else_=SyncTarget.attempts),
+                "gave_up_at": None,
+            },
+        ).returning(SyncTarget.requested)
+    ).scalar_one()
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"NOTIFY {CHANNEL}"))
+    return requested
+
+
+def next_due(session: Session, *, now: datetime) -> datetime | None:
+    """When the next dirty target becomes available; in the past when one is waiting, None when all is clean."""
+    return session.scalars(
+        select(case((SyncTarget.lease_until > SyncTarget.available_at, SyncTarget.lease_until),
+                    else_=SyncTarget.available_at).label("due"))
+        .where(SyncTarget.applied < SyncTarget.requested, SyncTarget.gave_up_at.is_(None))
+        .order_by("due")
+        .limit(1)
+    ).first()
+
+
+def claim(session: Session, *, now: datetime, target: str | None = None) -> Claim | None:
+    """
+    Take the lease of one dirty, available target; of this one, available or not, when `target` is given.
+
+    None when there is nothing to take. Two workers never get the same target while the lease lasts.
+    """
+    conditions = [
+        SyncTarget.applied < SyncTarget.requested,
+        or_(SyncTarget.lease_until.is_(None), SyncTarget.lease_until < now),
+    ]
+    if target is not None:
+        conditions.append(SyncTarget.target == target)
+    else:
+        conditions += [SyncTarget.available_at <= now, SyncTarget.gave_up_at.is_(None)]
+    row = session.scalars(
+        select(SyncTarget)
+        .where(*conditions)
+        .order_by(SyncTarget.available_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if row is None:
+        return None
+    row.lease_token = uuid.uuid4().hex
+    row.lease_until = now + LEASE
+    session.flush()
+    # The row is locked: whoever stores another event for this target waits, so these are exactly those it counts.
+    pending = session.execute(
+        select(StoredEvent.id, StoredEvent.type, StoredEvent.created).where(
+            StoredEvent.target == row.target, StoredEvent.state == "pending"
+        )
+    ).all()
+    return Claim(
+        target=row.target,
+        requested=row.requested,
+        token=row.lease_token,
+        attempts=row.attempts,
+        event_ids=tuple(each.id for each in pending),
+        event_types=frozenset(each.type for each in pending),
+        newest_event=max((each.created for each in pending if each.created), default=None),
+    )
+
+
+def finish(session: Session, taken: Claim, *, now: datetime, ignored: str | None = None) -> None:
+    """
+    Record that a target is applied up to what was requested when it was claimed, and give the lease back.
+
+    `ignored` marks its events as not ours, with the reason. Raises LeaseLost, which must roll the transaction back.
+    """
+    _release(
+        session,
+        taken,
+        applied=taken.requested,
+        applied_at=now,
+        attempts=0,
+        last_error=None,
+        gave_up_at=None,
+        available_at=now + DEBOUNCE,
+    )
+    _mark(session, taken, state="ignored" if ignored else "done", reason=ignored, error=None, processed_at=now)
+
+
+def retry(session: Session, taken: Claim, *, error: str, now: datetime, wait: timedelta | None = None) -> bool:
+    """
+    Record a failed attempt and when to try again; after the last one, give up. True when given up.
+
+    `wait` is for failures that are nobody's fault (rate limits): it sets the pause and counts as no attempt.
+    """
+    attempts = taken.attempts + (0 if wait else 1)
+    gave_up = attempts >= MAX_ATTEMPTS
+    _release(
+        session,
+        taken,
+        attempts=attempts,
+        last_error=error,
+        available_at=now + (wait or _backoff(attempts)),
+        gave_up_at=now if gave_up else None,
+    )
+    if gave_up:
+        _mark(session, taken, state="failed", reason=None, error=error, processed_at=now)
+    return gave_up
+
+
+def _release(session: Session, taken: Claim, **values: Any) -> None:
+    result = session.execute(
+        update(SyncTarget)
+        .where(SyncTarget.target == taken.target, SyncTarget.lease_token == taken.token)
+        .values(lease_token=None, lease_until=None, **values)
+        .execution_options(synchronize_session=False)
+    )
+    if not isinstance(result, CursorResult) or result.rowcount != 1:
+        raise LeaseLost(taken.target)
+
+
+def _mark(session: Session, taken: Claim, **values: Any) -> None:
+    for start in range(0, len(taken.event_ids), 500):
+        session.execute(
+            update(StoredEvent)
+            .where(StoredEvent.id.in_(taken.event_ids[start : start + 500]))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _backoff(attempts: int) -> timedelta:
+    """Exponential, with jitter between half and all of it, so that what failed together is not retried together."""
+    full = min(_BACKOFF_BASE * 2 ** (attempts - 1), _BACKOFF_CAP)
+    return full * random.uniform(0.5, 1.0)

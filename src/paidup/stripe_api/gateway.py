@@ -1,0 +1,189 @@
+"""
+Every call paidup makes to Stripe, through the official SDK.
+
+Plain dicts come out, exactly Stripe's JSON; `core.parse` turns them into our types. Every list is read to its end.
+Every call has a timeout; the SDK repeats a call that failed on the way with the same idempotency key. Errors are ours
+(`errors.StripeError` and below). No global state: one client per key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import stripe
+from stripe import StripeObject
+
+from paidup.errors import StripeNotFound
+from paidup.stripe_api.failures import translated
+
+Json = dict[str, Any]
+Params = Mapping[str, Any]
+
+_PAGE = 100
+
+
+class Gateway:
+    """
+    Stripe, for one account and mode.
+
+    `timeout` is (connect, read) in seconds. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        secret_key: str,
+        *,
+        api_base: str | None = None,
+        timeout: tuple[float, float] = (5.0, 20.0),
+        max_network_retries: int = 2,
+    ) -> None:
+        # The SDK's default client never retries and waits 80 seconds for an answer.
+        self._client = stripe.StripeClient(
+            secret_key,
+            base_addresses={"api": api_base} if api_base else {},
+            max_network_retries=max_network_retries,
+            http_client=stripe.RequestsClient(timeout=timeout),
+        )
+        self._v1 = self._client.v1
+
+    # customers
+
+    def retrieve_customer(self, customer_id: str) -> Json:
+        """A customer with its default payment method; a deleted one is a stub with `deleted`."""
+        with translated(f"read customer {customer_id}"):
+            return _plain(
+                self._v1.customers.retrieve(
+                    customer_id, params={"expand": ["invoice_settings.default_payment_method"]}
+                )
+            )
+
+    def create_customer(self, params: Params, *, idempotency_key: str) -> Json:
+        """Create a customer, once per key."""
+        with translated("create a customer"):
+            return _plain(self._v1.customers.create(cast(Any, params), {"idempotency_key": idempotency_key}))
+
+    def list_subscriptions(self, customer_id: str) -> list[Json]:
+        """Every subscription a customer ever had, each with all its items and its payment method."""
+        with translated(f"list the subscriptions of {customer_id}"):
+            page = self._v1.subscriptions.list(
+                {
+                    "customer": customer_id,
+                    "status": "all",
+                    "limit": _PAGE,
+                    "expand": ["data.default_payment_method"],
+                }
+            )
+            found = [_plain(each) for each in page.auto_paging_iter()]
+            for subscription in found:
+                if subscription["items"]["has_more"]:
+                    subscription["items"] = {
+                        **subscription["items"],
+                        "data": self._items(subscription["id"]),
+                        "has_more": False,
+                    }
+            return found
+
+    def _items(self, subscription_id: str) -> list[Json]:
+        page = self._v1.subscription_items.list({"subscription": subscription_id, "limit": _PAGE})
+        return [_plain(item) for item in page.auto_paging_iter()]
+
+    def list_invoices(self, customer_id: str) -> list[Json]:
+        """Every invoice of a customer, newest first."""
+        with translated(f"list the invoices of {customer_id}"):
+            page = self._v1.invoices.list({"customer": customer_id, "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    # Checkout and portal
+
+    def create_checkout_session(self, params: Params, *, idempotency_key: str) -> Json:
+        """Create a Checkout session, once per key."""
+        with translated("create a Checkout session"):
+            return _plain(self._v1.checkout.sessions.create(cast(Any, params), {"idempotency_key": idempotency_key}))
+
+    def retrieve_checkout_session(self, session_id: str) -> Json:
+        """A Checkout session as it is now."""
+        with translated(f"read Checkout session {session_id}"):
+            return _plain(self._v1.checkout.sessions.retrieve(session_id))
+
+    def expire_checkout_session(self, session_id: str) -> Json:
+        """End an open session, so that nobody can pay it any more."""
+        with translated(f"expire Checkout session {session_id}"):
+            return _plain(self._v1.checkout.sessions.expire(session_id))
+
+    def create_portal_session(self, params: Params) -> Json:
+        """Create a Billing Portal session; its URL lives for minutes, so it is made per click."""
+        with translated("open the Billing Portal"):
+            return _plain(self._v1.billing_portal.sessions.create(cast(Any, params)))
+
+    def list_portal_configurations(self) -> list[Json]:
+        """Every active portal configuration."""
+        with translated("list portal configurations"):
+            page = self._v1.billing_portal.configurations.list({"active": True, "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def create_portal_configuration(self, params: Params, *, idempotency_key: str) -> Json:
+        """Create a portal configuration, once per key."""
+        with translated("create a portal configuration"):
+            options: stripe.RequestOptions = {"idempotency_key": idempotency_key}
+            return _plain(self._v1.billing_portal.configurations.create(cast(Any, params), options))
+
+    def update_portal_configuration(self, configuration_id: str, params: Params) -> Json:
+        """Change a portal configuration."""
+        with translated(f"change portal configuration {configuration_id}"):
+            return _plain(self._v1.billing_portal.configurations.update(configuration_id, cast(Any, params)))
+
+    # catalog
+
+    def retrieve_product(self, product_id: str) -> Json:
+        """A product."""
+        with translated(f"read product {product_id}"):
+            return _plain(self._v1.products.retrieve(product_id))
+
+    def find_product(self, product_id: str) -> Json | None:
+        """A product, or None when there is none with this id. Any other failure is raised."""
+        try:
+            return self.retrieve_product(product_id)
+        except StripeNotFound:
+            return None
+
+    def list_products(self, **filters: Any) -> list[Json]:
+        """Products, with Stripe's own filters."""
+        with translated("list products"):
+            page = self._v1.products.list(cast(Any, {**filters, "limit": _PAGE}))
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def create_product(self, params: Params, *, idempotency_key: str) -> Json:
+        """Create a product, once per key."""
+        with translated("create a product"):
+            return _plain(self._v1.products.create(cast(Any, params), {"idempotency_key": idempotency_key}))
+
+    def update_product(self, product_id: str, params: Params) -> Json:
+        """Change a product."""
+        with translated(f"change product {product_id}"):
+            return _plain(self._v1.products.update(product_id, cast(Any, params)))
+
+    def retrieve_price(self, price_id: str) -> Json:
+        """A price."""
+        with translated(f"read price {price_id}"):
+            return _plain(self._v1.prices.retrieve(price_id))
+
+    def list_prices(self, **filters: Any) -> list[Json]:
+        """Prices, with Stripe's own filters, such as `lookup_keys=[…]` (at most ten) or `active=True`."""
+        with translated("list prices"):
+            page = self._v1.prices.list(cast(Any, {**filters, "limit": _PAGE}))
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def create_price(self, params: Params, *, idempotency_key: str) -> Json:
+        """Create a price, once per key."""
+        with translated("create a price"):
+            return _plain(self._v1.prices.create(cast(Any, params), {"idempotency_key": idempotency_key}))
+
+    def update_price(self, price_id: str, params: Params) -> Json:
+        """Change what can be changed of a price: never its amount."""
+        with translated(f"change price {price_id}"):
+            return _plain(self._v1.prices.update(price_id, cast(Any, params)))
+
+
+def _plain(found: StripeObject) -> Json:
+    return found.to_dict(for_json=True)

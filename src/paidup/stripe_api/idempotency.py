@@ -1,0 +1,17 @@
+"""Idempotency keys: the same intent with the same parameters is the same call, from any process, after any crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+
+def key(purpose: str, intent: str, params: Mapping[str, object]) -> str:
+    """
+    The key of one call.
+
+    It contains a hash of the parameters, because Stripe refuses a key that comes back with other ones for a day.
+    """
+    canonical = json.dumps(params, sort_keys=True, separators=(",", ":"), default=str)
+    return f"paidup-{purpose}-{intent}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
