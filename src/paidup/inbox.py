@@ -103,21 +103,22 @@ def accept(
 
 
 def _repeated(session: Session, event: Event, now: datetime) -> Receipt:
+    replay(session, event.id, now=now, only_failed=True)
     session.execute(
         update(StoredEvent).where(StoredEvent.id == event.id).values(deliveries=StoredEvent.deliveries + 1)
     )
-    replay(session, event.id, now=now, only_failed=True)
     return Receipt(event.id, "duplicate")
 
 
 def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool = False) -> bool:
     """Process an event again. False when there is no such event, or nothing to do for it."""
-    row = session.get(StoredEvent, event_id, with_for_update=True)
+    row = session.get(StoredEvent, event_id)
     if row is None or row.target is None or (only_failed and row.state != "failed"):
         return False
+    # First the target, then the event: the order in which `claim` and `finish` lock them.
+    request(session, row.target, now=now)
     row.state, row.error, row.reason, row.processed_at = "pending", None, None, None
     session.flush()
-    request(session, row.target, now=now)
     return True
 
 
@@ -153,7 +154,7 @@ def request(session: Session, target: str, *, now: datetime) -> int:
     return requested
 
 
-def next_due(session: Session, *, now: datetime) -> datetime | None:
+def next_due(session: Session) -> datetime | None:
     """When the next dirty target becomes available; in the past when one is waiting, None when all is clean."""
     return session.scalars(
         select(case((SyncTarget.lease_until > SyncTarget.available_at, SyncTarget.lease_until),
@@ -162,6 +163,11 @@ def next_due(session: Session, *, now: datetime) -> datetime | None:
         .order_by("due")
         .limit(1)
     ).first()
+
+
+def applied(session: Session, target: str) -> int:
+    """Up to which request a target is in step."""
+    return session.scalars(select(SyncTarget.applied).where(SyncTarget.target == target)).one()
 
 
 def claim(session: Session, *, now: datetime, target: str | None = None) -> Claim | None:

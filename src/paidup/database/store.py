@@ -1,7 +1,8 @@
 """
 Stripe's JSON into rows, and rows into our types.
 
-Writes are upserts that never let an older fetch overwrite a newer one. Functions take a session and never commit.
+Writes are upserts. Only the holder of a target's lease writes its rows, so a fetch never overwrites a later one, whatever
+the clocks of two machines say. Functions take a session and never commit.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, s
     if customer.deleted:
         session.execute(
             update(tables.Customer)
-            .where(tables.Customer.id == customer.id, tables.Customer.synced_at <= synced_at)
+            .where(tables.Customer.id == customer.id)
             .values(deleted=True, synced_at=synced_at)
         )
         return
@@ -71,8 +72,7 @@ def save_subscriptions(
         session.execute(
             delete(tables.SubscriptionItem).where(
                 tables.SubscriptionItem.subscription_id.in_([row["id"] for row in rows]),
-                tables.SubscriptionItem.id.not_in([item["id"] for item in items]),
-                tables.SubscriptionItem.synced_at <= synced_at,
+                tables.SubscriptionItem.synced_at != synced_at,
             )
         )
 
@@ -142,7 +142,7 @@ def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *,
     _upsert(session, tables.Invoice, rows)
     session.execute(
         delete(tables.Invoice).where(
-            tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at < synced_at
+            tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at != synced_at
         )
     )
 
@@ -171,7 +171,7 @@ def save_product(session: Session, product_id: str, body: Json | None, *, livemo
     if body is None or body.get("deleted"):
         session.execute(
             update(tables.Product)
-            .where(tables.Product.id == product_id, tables.Product.synced_at <= synced_at)
+            .where(tables.Product.id == product_id)
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
@@ -193,7 +193,7 @@ def save_price(session: Session, price_id: str, body: Json | None, *, livemode: 
     if body is None or body.get("deleted"):
         session.execute(
             update(tables.Price)
-            .where(tables.Price.id == price_id, tables.Price.synced_at <= synced_at)
+            .where(tables.Price.id == price_id)
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
@@ -227,11 +227,15 @@ def known(session: Session, customer_id: str) -> Known:
 
 
 def subscriptions_of(session: Session, owner: str, *, livemode: bool) -> list[Subscription]:
-    """Every subscription an owner ever had, by one indexed query."""
+    """Every subscription of an owner's customers, by one indexed query; a deleted customer has none that count."""
     rows = session.scalars(
         select(tables.Subscription)
         .join(tables.Customer, tables.Customer.id == tables.Subscription.customer_id)
-        .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode))
+        .where(
+            tables.Customer.owner == owner,
+            tables.Customer.livemode.is_(livemode),
+            tables.Customer.deleted.is_(False),
+        )
     )
     return [as_subscription(row) for row in rows]
 
@@ -277,7 +281,6 @@ def _upsert(session: Session, model: type[tables.Base], rows: Sequence[dict[str,
             statement.on_conflict_do_update(
                 index_elements=["id"],
                 set_={name: statement.excluded[name] for name in columns},
-                where=statement.excluded.synced_at >= model.__table__.c.synced_at,
             )
         )
 

@@ -8,7 +8,7 @@ Every call has a timeout; the SDK repeats a call that failed on the way with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import stripe
@@ -57,6 +57,10 @@ class Gateway:
                     customer_id, params={"expand": ["invoice_settings.default_payment_method"]}
                 )
             )
+
+    def find_customer(self, customer_id: str) -> Json | None:
+        """A customer, or None when there is none with this id. Any other failure is raised."""
+        return _found(self.retrieve_customer, customer_id)
 
     def create_customer(self, params: Params, *, idempotency_key: str) -> Json:
         """Create a customer, once per key."""
@@ -142,10 +146,7 @@ class Gateway:
 
     def find_product(self, product_id: str) -> Json | None:
         """A product, or None when there is none with this id. Any other failure is raised."""
-        try:
-            return self.retrieve_product(product_id)
-        except StripeNotFound:
-            return None
+        return _found(self.retrieve_product, product_id)
 
     def list_products(self, **filters: Any) -> list[Json]:
         """Products, with Stripe's own filters."""
@@ -168,6 +169,10 @@ class Gateway:
         with translated(f"read price {price_id}"):
             return _plain(self._v1.prices.retrieve(price_id))
 
+    def find_price(self, price_id: str) -> Json | None:
+        """A price, or None when there is none with this id. Any other failure is raised."""
+        return _found(self.retrieve_price, price_id)
+
     def list_prices(self, **filters: Any) -> list[Json]:
         """Prices, with Stripe's own filters, such as `lookup_keys=[…]` (at most ten) or `active=True`."""
         with translated("list prices"):
@@ -183,6 +188,14 @@ class Gateway:
         """Change what can be changed of a price: never its amount."""
         with translated(f"change price {price_id}"):
             return _plain(self._v1.prices.update(price_id, cast(Any, params)))
+
+
+def _found(retrieve: Callable[[str], Json], object_id: str) -> Json | None:
+    """Only Stripe's 404 means that something is absent; a timeout does not."""
+    try:
+        return retrieve(object_id)
+    except StripeNotFound:
+        return None
 
 
 def _plain(found: StripeObject) -> Json:

@@ -1,0 +1,385 @@
+"""
+Checkout: from a plan's key to a page at Stripe, once.
+
+An intent row is committed before Stripe is called and claims the owner's plan group: a double click, a second tab or
+a retry after a crash gets the same session, not a second one. The URL that Stripe sends the user back to grants
+nothing; it only makes us look.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from paidup.core import parse, targets
+from paidup.core.access import plan_of
+from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.subscription import Subscription, best
+from paidup.core.timestamps import from_unix
+from paidup.customers import Customers, check_owner
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.database.tables import CheckoutIntent
+from paidup.errors import (
+    CheckoutNotFound,
+    CheckoutRefused,
+    InvalidSeats,
+    PlanNotForSale,
+    StripeError,
+    StripeNotFound,
+    StripeRejected,
+    StripeUnavailable,
+    UnknownInterval,
+    UnknownPlan,
+)
+from paidup.stripe_api import idempotency
+from paidup.stripe_api.gateway import Gateway
+from paidup.sync import Synchroniser, save_checkout
+
+_KEY_LIFETIME = timedelta(hours=23)
+"""Stripe keeps idempotency keys for at least a day; an intent older than this is not repeated but replaced."""
+_WAIT_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+_SYNC_WAIT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """
+    A Checkout session of an owner.
+
+    `state` is `open` (not paid yet), `complete`, `pending` (complete, but a delayed payment has not arrived) or
+    `expired`. `url` is Stripe's page while it is open.
+    """
+
+    id: str
+    owner: str
+    plan: str
+    interval: str
+    seats: int
+    state: str
+    session_id: str | None
+    url: str | None
+
+
+class Checkouts:
+    """Starts Checkouts and finds out how they ended."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        gateway: Gateway,
+        catalog: Catalog,
+        customers: Customers,
+        synchroniser: Synchroniser,
+        livemode: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._catalog = catalog
+        self._customers = customers
+        self._synchroniser = synchroniser
+        self._livemode = livemode
+        self._clock = clock
+
+    def start(
+        self,
+        owner: str,
+        plan_key: str,
+        *,
+        interval: str,
+        seats: int,
+        email: str | None,
+        name: str | None,
+        return_url: str,
+        cancel_url: str,
+    ) -> Checkout:
+        """
+        The owner's open Checkout for this plan: the one there is, or a new one.
+
+        Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, CheckoutRefused, StripeError.
+        """
+        check_owner(owner)
+        plan, price = self._choose(plan_key, interval, seats)
+        self._refuse_if_subscribed(owner, plan)
+        price_id = self._price_id(price)
+        customer_id = self._customers.ensure(owner, email=email, name=name)
+        wanted = _Request(owner, plan, interval, seats, customer_id)
+        deadline = monotonic() + _WAIT_SECONDS
+        while monotonic() < deadline:
+            intent = self._claim(wanted, price_id, return_url=return_url, cancel_url=cancel_url)
+            session = self._session(intent, deadline)
+            if session["status"] == "open" and wanted.matches(intent, price_id):
+                return self._stored(intent.id)
+            self._clear(intent, session, plan)
+        raise StripeUnavailable(
+            "another Checkout of this owner is being changed at the same moment", remedy="try again"
+        )
+
+    def finish(self, owner: str, session_id: str, *, wait: timedelta) -> Checkout:
+        """
+        How a Checkout ended, asked of Stripe there and then.
+
+        Raises CheckoutNotFound unless the session was made by us for this very owner. When Stripe cannot be asked in
+        time the answer is what is known, usually `open`: the webhook will tell the rest.
+        """
+        intent = self._of(owner, session_id)
+        if intent.state in ("creating", "open"):
+            try:
+                self._synchroniser.now(targets.customer(intent.customer_id), wait=wait)
+            except StripeError:
+                pass  # the target stays dirty, the workers go on, and the page shows what is known until then
+        return self._stored(intent.id)
+
+    def find(self, owner: str, session_id: str) -> Checkout:
+        """What is known of a Checkout, without asking Stripe. Raises CheckoutNotFound."""
+        return _as_checkout(self._of(owner, session_id))
+
+    def _choose(self, plan_key: str, interval: str, seats: int) -> tuple[Plan, PlanPrice]:
+        if not self._catalog.has(plan_key):
+            known = ", ".join(each.key for each in self._catalog.plans)
+            raise UnknownPlan(f"there is no plan {plan_key!r}", remedy=f"choose one of: {known}")
+        plan = self._catalog.plan(plan_key)
+        if plan.is_free:
+            raise PlanNotForSale(f"plan {plan_key!r} costs nothing", remedy="nobody needs a Checkout for it")
+        price = plan.price(interval)
+        if price is None:
+            offered = ", ".join(each.interval for each in plan.prices)
+            raise UnknownInterval(f"plan {plan_key!r} has no price per {interval!r}", remedy=f"choose one of: {offered}")
+        low, high = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
+        if isinstance(seats, bool) or not isinstance(seats, int) or not low <= seats <= high:
+            raise InvalidSeats(f"{seats!r} seats of plan {plan_key!r} cannot be bought", remedy=f"{low} to {high}")
+        return plan, price
+
+    def _refuse_if_subscribed(self, owner: str, plan: Plan) -> None:
+        with self._database.read() as session:
+            subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
+        live = [each for each in subscriptions if each.is_live and self._group(each) in (plan.group, None)]
+        current = best(live)
+        if current is not None:
+            raise _refusal(current, plan_of(current, self._catalog), plan)
+
+    def _group(self, subscription: Subscription) -> str | None:
+        """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
+        plan = plan_of(subscription, self._catalog)
+        return plan.group if plan else None
+
+    def _price_id(self, price: PlanPrice) -> str:
+        found = self._gateway.list_prices(lookup_keys=[price.lookup_key], active=True)
+        for body in found:
+            if body["unit_amount"] == price.amount and body["currency"] == price.currency:
+                return str(body["id"])
+        what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
+        raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
+
+    def _claim(
+        self, wanted: _Request, price_id: str, *, return_url: str, cancel_url: str
+    ) -> CheckoutIntent:
+        """The row that holds the owner's plan group: the one there is, or a new one for this request."""
+        with self._database.write() as session:
+            held = self._held(session, wanted)
+            if held is not None and held.state == "creating" and held.created < self._clock() - _KEY_LIFETIME:
+                held.state = "expired"  # its answer never came, so nobody has its address, and its key is worn out
+                session.flush()
+                held = None
+            if held is not None:
+                return held
+            intent_id = uuid.uuid4().hex
+            session.execute(
+                store.insert(session, CheckoutIntent)
+                .values(
+                    id=intent_id,
+                    owner=wanted.owner,
+                    livemode=self._livemode,
+                    plan_group=wanted.plan.group,
+                    plan=wanted.plan.key,
+                    interval=wanted.interval,
+                    seats=wanted.seats,
+                    customer_id=wanted.customer_id,
+                    params=self._params(session, intent_id, wanted, price_id, return_url, cancel_url),
+                    state="creating",
+                    created=self._clock(),
+                )
+                .on_conflict_do_nothing()
+            )
+            session.flush()
+            held = self._held(session, wanted)
+            if held is None:
+                raise StripeUnavailable("the claim was taken and freed at the same moment", remedy="try again")
+            return held
+
+    def _held(self, session: Session, wanted: _Request) -> CheckoutIntent | None:
+        return session.scalars(
+            select(CheckoutIntent).where(
+                CheckoutIntent.owner == wanted.owner,
+                CheckoutIntent.livemode.is_(self._livemode),
+                CheckoutIntent.plan_group == wanted.plan.group,
+                CheckoutIntent.state.in_(("creating", "open")),
+            )
+        ).one_or_none()
+
+    def _params(
+        self,
+        session: Session,
+        intent_id: str,
+        wanted: _Request,
+        price_id: str,
+        return_url: str,
+        cancel_url: str,
+    ) -> dict[str, Any]:
+        plan = wanted.plan
+        metadata = {parse.OWNER_KEY: wanted.owner, parse.INTENT_KEY: intent_id, parse.PLAN_KEY: plan.key}
+        subscription_data: dict[str, Any] = {"metadata": metadata}
+        params: dict[str, Any] = {
+            "mode": "subscription",
+            "customer": wanted.customer_id,
+            "client_reference_id": intent_id,
+            "line_items": [{"price": price_id, "quantity": wanted.seats}],
+            "success_url": _with_session_id(return_url),
+            "cancel_url": cancel_url,
+            "metadata": metadata,
+            "subscription_data": subscription_data,
+        }
+        if plan.trial_days and not self._had_trial(session, wanted.owner):
+            subscription_data["trial_period_days"] = plan.trial_days
+            subscription_data["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
+            if not plan.trial_requires_card:
+                params["payment_method_collection"] = "if_required"
+        return params
+
+    def _had_trial(self, session: Session, owner: str) -> bool:
+        """One trial per owner, whatever became of it."""
+        return any(each.trial_end for each in store.subscriptions_of(session, owner, livemode=self._livemode))
+
+    def _session(self, intent: CheckoutIntent, deadline: float) -> dict[str, Any]:
+        """The intent's session as Stripe has it now, created if the answer to its creation never came."""
+        if intent.session_id is not None:
+            return self._gateway.retrieve_checkout_session(intent.session_id)
+        while True:
+            try:
+                body = self._gateway.create_checkout_session(
+                    intent.params, idempotency_key=idempotency.key("checkout", intent.id, intent.params)
+                )
+            except (StripeRejected, StripeNotFound) as error:
+                self._free(intent.id)
+                if (error.param or "").startswith("line_items"):
+                    raise PlanNotForSale(
+                        f"Stripe does not sell plan {intent.plan!r} now", remedy="run `paidup catalog push`"
+                    ) from error
+                raise
+            except StripeUnavailable as error:
+                if error.stripe_code != "idempotency_key_in_use" or monotonic() >= deadline:
+                    raise  # the row stays: the same request finishes it, with the same key
+                sleep(_POLL_SECONDS)
+                continue
+            with self._database.write() as session:
+                row = session.get_one(CheckoutIntent, intent.id)
+                if row.state == "creating":
+                    row.state, row.session_id, row.url = "open", body["id"], body["url"]
+                    row.expires_at = from_unix(body["expires_at"])
+            return body
+
+    def _clear(self, intent: CheckoutIntent, body: dict[str, Any], plan: Plan) -> None:
+        """Free the claim of a session that is over, or that is for something else than what is wanted now."""
+        if body["status"] == "complete":
+            self._synchroniser.now(targets.customer(intent.customer_id), wait=_SYNC_WAIT)
+            self._refuse_if_subscribed(intent.owner, plan)
+            if body["payment_status"] == "unpaid":
+                raise CheckoutRefused(
+                    "a payment for this is on its way", action="pending", plan=None, remedy="wait for it to arrive"
+                )
+        elif body["status"] == "open":
+            try:
+                body = self._gateway.expire_checkout_session(body["id"])
+            except StripeRejected:
+                return  # it was paid or ran out this very moment; the next look tells which
+        with self._database.write() as session:
+            save_checkout(session, body["id"], body)
+
+    def _free(self, intent_id: str) -> None:
+        with self._database.write() as session:
+            session.get_one(CheckoutIntent, intent_id).state = "refused"
+
+    def _of(self, owner: str, session_id: str) -> CheckoutIntent:
+        with self._database.read() as session:
+            intent = session.scalars(
+                select(CheckoutIntent).where(
+                    CheckoutIntent.session_id == session_id,
+                    CheckoutIntent.owner == owner,
+                    CheckoutIntent.livemode.is_(self._livemode),
+                )
+            ).one_or_none()
+        if intent is None:
+            raise CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
+        return intent
+
+    def _stored(self, intent_id: str) -> Checkout:
+        with self._database.read() as session:
+            return _as_checkout(session.get_one(CheckoutIntent, intent_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    owner: str
+    plan: Plan
+    interval: str
+    seats: int
+    customer_id: str
+
+    def matches(self, intent: CheckoutIntent, price_id: str) -> bool:
+        """Would this request send what the intent sent? Addresses aside: they differ from page to page."""
+        asked = (self.plan.key, self.interval, self.seats, self.customer_id)
+        return (
+            asked == (intent.plan, intent.interval, intent.seats, intent.customer_id)
+            and intent.params["line_items"][0]["price"] == price_id
+        )
+
+
+def _refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> CheckoutRefused:
+    name = current_plan.name if current_plan else "a subscription"
+    key = current_plan.key if current_plan else current.plan
+    same = current_plan is not None and current_plan.key == wanted.key
+    match current.status:
+        case "past_due" | "unpaid" | "incomplete":
+            return CheckoutRefused(
+                f"{name} has a payment that failed", action="fix_payment", plan=key, remedy="pay it first"
+            )
+        case "paused":
+            return CheckoutRefused(f"{name} is paused", action="resume", plan=key, remedy="resume it")
+        case _ if current.paused_collection is not None or (same and current.is_canceling):
+            return CheckoutRefused(f"{name} is still running", action="resume", plan=key, remedy="resume it")
+        case _:
+            return CheckoutRefused(
+                f"{name} is running already", action="change_plan", plan=key, remedy="change the plan instead"
+            )
+
+
+def _as_checkout(intent: CheckoutIntent) -> Checkout:
+    state = "expired" if intent.state == "refused" else "open" if intent.state == "creating" else intent.state
+    if state == "complete" and intent.payment_status == "unpaid":
+        state = "pending"
+    return Checkout(
+        id=intent.id,
+        owner=intent.owner,
+        plan=intent.plan,
+        interval=intent.interval,
+        seats=intent.seats,
+        state=state,
+        session_id=intent.session_id,
+        url=intent.url if state == "open" else None,
+    )
+
+
+def _with_session_id(url: str) -> str:
+    """Stripe fills the braces in; they must not be percent-encoded."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}session_id={{CHECKOUT_SESSION_ID}}"

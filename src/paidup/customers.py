@@ -1,0 +1,132 @@
+"""
+One owner, one Stripe customer.
+
+The mapping row is committed before Stripe is called; its key makes the call repeatable from any process after any
+crash. Owners are never matched by e-mail, and Stripe's search, which lags, is never asked.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from time import monotonic, sleep
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from paidup.core.parse import INTENT_KEY, OWNER_KEY
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.database.tables import Customer, OwnerMapping
+from paidup.errors import InvalidOwner, StripeNotFound, StripeRejected, StripeUnavailable
+from paidup.stripe_api import idempotency
+from paidup.stripe_api.gateway import Gateway
+
+_OWNER_LENGTH = 200
+_WAIT_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+
+
+def check_owner(owner: str) -> str:
+    """The owner itself. Raises InvalidOwner for what cannot be one."""
+    if not isinstance(owner, str) or not owner.strip() or len(owner) > _OWNER_LENGTH or not owner.isprintable():
+        raise InvalidOwner(
+            f"{owner!r} is not an owner" if isinstance(owner, str) else f"an owner is a str, not {type(owner).__name__}",
+            remedy=f"pass a printable string of 1 to {_OWNER_LENGTH} characters, such as 'user:42'",
+        )
+    return owner
+
+
+class Customers:
+    """Makes sure that an owner has a customer at Stripe."""
+
+    def __init__(
+        self, *, database: Database, gateway: Gateway, livemode: bool, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._livemode = livemode
+        self._clock = clock
+
+    def ensure(self, owner: str, *, email: str | None = None, name: str | None = None) -> str:
+        """
+        The id of the owner's customer, created if there is none.
+
+        `email` and `name` are used for a new customer only. Raises StripeError; then the same call may be repeated.
+        """
+        check_owner(owner)
+        deadline = monotonic() + _WAIT_SECONDS
+        while True:
+            with self._database.write() as session:
+                mapping = self._mapping(session, owner, email, name)
+                if mapping.customer_id is not None:
+                    return mapping.customer_id
+                intent, params = mapping.intent, dict(mapping.params)
+            try:
+                body = self._gateway.create_customer(
+                    params, idempotency_key=idempotency.key("customer", intent, params)
+                )
+            except (StripeRejected, StripeNotFound):
+                # A definite no: nothing was created, and a corrected call must not meet this one's stored answer.
+                self._new_intent(owner, intent, email, name)
+                raise
+            except StripeUnavailable as error:
+                if error.stripe_code != "idempotency_key_in_use" or monotonic() >= deadline:
+                    raise
+                sleep(_POLL_SECONDS)  # another process is creating this very customer
+                continue
+            return self._adopt(owner, intent, body)
+
+    def _mapping(self, session: Session, owner: str, email: str | None, name: str | None) -> OwnerMapping:
+        key = (owner, self._livemode)
+        mapping = session.get(OwnerMapping, key, with_for_update=True)
+        if mapping is None:
+            intent = uuid.uuid4().hex
+            session.execute(
+                store.insert(session, OwnerMapping)
+                .values(
+                    owner=owner,
+                    livemode=self._livemode,
+                    intent=intent,
+                    params=_params(owner, intent, email, name),
+                    created=self._clock(),
+                )
+                .on_conflict_do_nothing()
+            )
+            return session.get_one(OwnerMapping, key, with_for_update=True)
+        if mapping.customer_id is not None:
+            known = session.get(Customer, mapping.customer_id)
+            if known is not None and known.deleted:
+                # Deleted at Stripe: "No such customer" for ever, unless the owner gets a new one.
+                mapping.customer_id = None
+                mapping.intent = uuid.uuid4().hex
+                mapping.params = _params(owner, mapping.intent, email, name)
+        return mapping
+
+    def _new_intent(self, owner: str, refused: str, email: str | None, name: str | None) -> None:
+        with self._database.write() as session:
+            mapping = session.get_one(OwnerMapping, (owner, self._livemode), with_for_update=True)
+            if mapping.intent == refused and mapping.customer_id is None:
+                mapping.intent = uuid.uuid4().hex
+                mapping.params = _params(owner, mapping.intent, email, name)
+
+    def _adopt(self, owner: str, intent: str, body: dict[str, Any]) -> str:
+        with self._database.write() as session:
+            mapping = session.get_one(OwnerMapping, (owner, self._livemode), with_for_update=True)
+            if mapping.customer_id is None and mapping.intent == intent:
+                mapping.customer_id = body["id"]
+                if session.get(Customer, body["id"]) is None:
+                    store.save_customer(
+                        session, body, owner=owner, livemode=self._livemode, synced_at=self._clock()
+                    )
+            return mapping.customer_id or str(body["id"])
+
+
+def _params(owner: str, intent: str, email: str | None, name: str | None) -> dict[str, Any]:
+    params: dict[str, Any] = {"metadata": {OWNER_KEY: owner, INTENT_KEY: intent}}
+    if email:
+        params["email"] = email
+    if name:
+        params["name"] = name
+    return params

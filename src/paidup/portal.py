@@ -1,0 +1,69 @@
+"""The Billing Portal: Stripe's own page for cards, invoices and cancellation, opened for one owner and one click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paidup.customers import check_owner
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.errors import CustomerNotFound, StripeNotFound
+from paidup.stripe_api.gateway import Gateway
+
+PORTAL_MARK = ("paidup", "portal")
+"""The metadata by which the catalog's portal configuration is known."""
+
+FLOWS = frozenset({"payment_method_update"})
+"""The deep links that need nothing but the customer."""
+
+
+class Portal:
+    """Opens the portal. The configuration that the catalog pushed is used; without one, the account's default."""
+
+    def __init__(self, *, database: Database, gateway: Gateway, livemode: bool) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._livemode = livemode
+        self._configuration: str | None = None
+
+    def open(self, owner: str, *, return_url: str, flow: str | None = None) -> str:
+        """
+        A URL that lives for minutes; make one per click, never store it.
+
+        Raises CustomerNotFound before the owner's first Checkout, ValueError for an unknown `flow`, StripeError.
+        """
+        check_owner(owner)
+        if flow is not None and flow not in FLOWS:
+            raise ValueError(f"unknown portal flow {flow!r}; there are: {', '.join(sorted(FLOWS))}")
+        with self._database.read() as session:
+            customer = store.customer_of(session, owner, livemode=self._livemode)
+        if customer is None:
+            raise _no_customer(owner)
+        params: dict[str, Any] = {"customer": customer.id, "return_url": return_url}
+        configuration = self._configuration_id()
+        if configuration is not None:
+            params["configuration"] = configuration
+        if flow is not None:
+            params["flow_data"] = {"type": flow}
+        try:
+            return str(self._gateway.create_portal_session(params)["url"])
+        except StripeNotFound as error:
+            self._configuration = None  # it may be the configuration that is gone: look again next time
+            if error.param == "customer":
+                raise _no_customer(owner) from error
+            raise
+
+    def _configuration_id(self) -> str | None:
+        if self._configuration is None:
+            key, value = PORTAL_MARK
+            ours = [
+                each["id"]
+                for each in self._gateway.list_portal_configurations()
+                if (each.get("metadata") or {}).get(key) == value
+            ]
+            self._configuration = ours[0] if ours else None
+        return self._configuration
+
+
+def _no_customer(owner: str) -> CustomerNotFound:
+    return CustomerNotFound(f"no customer for owner {owner!r} yet", remedy="start a checkout first")

@@ -1,0 +1,297 @@
+"""
+One verb: bring a target in step with Stripe.
+
+Claim, fetch, apply. The fetch happens outside any transaction; everything it found is applied in one, together with
+the changes it means for the app and the end of the lease. So it may be repeated, interrupted or run twice at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from paidup import inbox, outbox
+from paidup.core import changes, parse, targets
+from paidup.core.access import plan_of
+from paidup.core.catalog import Catalog
+from paidup.core.changes import Known
+from paidup.core.targets import Part
+from paidup.core.timestamps import from_unix
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.database.tables import CheckoutIntent, OwnerMapping
+from paidup.errors import DatabaseUnavailable, StripeError, StripeNotFound, StripeRateLimited
+from paidup.stripe_api.gateway import Gateway
+
+logger = logging.getLogger("paidup")
+
+Json = dict[str, Any]
+
+RATE_LIMIT_PAUSE = timedelta(seconds=5)
+"""How long a target rests after Stripe said 429; the worker slows down as a whole beside it."""
+_POLL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class _Fetched:
+    """What Stripe said; None for a part that was not asked for."""
+
+    customer: Json | None = None
+    subscriptions: list[Json] | None = None
+    invoices: list[Json] | None = None
+    checkouts: dict[str, Json] = field(default_factory=dict)
+
+
+class Synchroniser:
+    """Brings targets in step. `calls` runs the calls of one fetch side by side."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        gateway: Gateway,
+        catalog: Catalog,
+        handlers: outbox.Handlers,
+        livemode: bool,
+        clock: Callable[[], datetime],
+        calls: Executor,
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._catalog = catalog
+        self._handlers = handlers
+        self._livemode = livemode
+        self._clock = clock
+        self._calls = calls
+
+    def run(self, claim: inbox.Claim) -> None:
+        """
+        Fetch and apply what a claim is about.
+
+        Raises StripeError when Stripe cannot tell, DatabaseUnavailable, LeaseLost; then nothing was changed.
+        """
+        kind, object_id = targets.split(claim.target)
+        match kind:
+            case "customer":
+                self._customer(claim, object_id)
+            case "product":
+                began = self._clock()
+                body = self._gateway.find_product(object_id)
+                with self._database.write() as session:
+                    store.save_product(session, object_id, body, livemode=self._livemode, synced_at=began)
+                    inbox.finish(session, claim, now=self._clock())
+            case "price":
+                began = self._clock()
+                body = self._gateway.find_price(object_id)
+                with self._database.write() as session:
+                    store.save_price(session, object_id, body, livemode=self._livemode, synced_at=began)
+                    inbox.finish(session, claim, now=self._clock())
+            case _:
+                raise ValueError(f"unknown kind of target: {claim.target}")
+
+    def attempt(self, claim: inbox.Claim) -> Exception | None:
+        """
+        Run a claim, and record a failure on its row: when to try again, or that we gave up.
+
+        Returns what went wrong, None when nothing did. Only the database itself being away is raised.
+        """
+        try:
+            self.run(claim)
+        except inbox.LeaseLost:
+            logger.warning("lost the lease of %s; another worker has it", claim.target)
+            return None
+        except DatabaseUnavailable:
+            raise  # the lease runs out by itself
+        except Exception as error:  # recorded on the row; the worker must go on with other targets
+            rate_limited = isinstance(error, StripeRateLimited)
+            with self._database.write() as session:
+                gave_up = inbox.retry(
+                    session,
+                    claim,
+                    error=f"{type(error).__name__}: {error}",
+                    now=self._clock(),
+                    wait=RATE_LIMIT_PAUSE if rate_limited else None,
+                )
+            logger.log(
+                logging.ERROR if gave_up else logging.WARNING,
+                "%s of %s failed: %s",
+                "last attempt" if gave_up else f"attempt {claim.attempts + 1}",
+                claim.target,
+                error,
+                exc_info=not isinstance(error, StripeError),
+            )
+            return error
+        return None
+
+    def now(self, target: str, *, wait: timedelta) -> bool:
+        """
+        Synchronise a target here and now, or wait for the worker that is at it.
+
+        True when it is in step as of this call; False when `wait` ran out first. Raises StripeError and
+        DatabaseUnavailable; the target stays dirty then and is retried by the workers.
+        """
+        deadline = monotonic() + wait.total_seconds()
+        with self._database.write() as session:
+            goal = inbox.request(session, target, now=self._clock())
+        while True:
+            with self._database.write() as session:
+                if inbox.applied(session, target) >= goal:
+                    return True
+                claim = inbox.claim(session, now=self._clock(), target=target)
+            if claim is not None:
+                error = self.attempt(claim)
+                if error is not None:
+                    raise error
+            elif monotonic() >= deadline:
+                return False
+            else:
+                sleep(_POLL_SECONDS)
+
+    def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
+        began = self._clock()
+        with self._database.read() as session:
+            is_known = _mapping_of(session, customer_id) is not None
+            sessions = _open_sessions(session, customer_id)
+        wanted = targets.parts(claim.event_types) if claim.event_ids else targets.WHOLE_CUSTOMER
+        if not is_known:
+            wanted = targets.WHOLE_CUSTOMER
+        fetched = self._fetch(customer_id, wanted, sessions)
+        with self._database.write() as session:
+            owner = self._owner(session, customer_id, fetched.customer)
+            if owner is None:
+                logger.info("customer %s is not ours; its events are ignored", customer_id)
+                inbox.finish(session, claim, now=self._clock(), ignored="foreign_customer")
+                return
+            self._apply(session, claim, customer_id, owner, fetched, began)
+            inbox.finish(session, claim, now=self._clock())
+
+    def _fetch(self, customer_id: str, wanted: frozenset[Part], sessions: list[str]) -> _Fetched:
+        """The wanted parts, at most three calls and one for each open Checkout, side by side."""
+        gateway = self._gateway
+        customer = self._calls.submit(gateway.find_customer, customer_id) if Part.CUSTOMER in wanted else None
+        subscriptions = (
+            self._calls.submit(gateway.list_subscriptions, customer_id) if Part.SUBSCRIPTIONS in wanted else None
+        )
+        invoices = self._calls.submit(gateway.list_invoices, customer_id) if Part.INVOICES in wanted else None
+        checkouts = {
+            each: self._calls.submit(gateway.retrieve_checkout_session, each)
+            for each in (sessions if Part.CHECKOUTS in wanted else [])
+        }
+        found = _Fetched()
+        if customer is not None:
+            found.customer = customer.result() or {"id": customer_id, "deleted": True}
+        try:
+            found.subscriptions = subscriptions.result() if subscriptions else None
+            found.invoices = invoices.result() if invoices else None
+        except StripeNotFound:
+            # Only a customer that is gone has no lists; what is known of them stays.
+            if found.customer is None or not found.customer.get("deleted"):
+                raise
+        found.checkouts = {each: call.result() for each, call in checkouts.items()}
+        return found
+
+    def _owner(self, session: Session, customer_id: str, body: Json | None) -> str | None:
+        """
+        Whose customer this is: by our mapping, or by the intent we wrote on it when we asked for it.
+
+        The intent must be one of our own rows, so that nobody becomes an owner by writing metadata. It covers the
+        webhook that overtakes our commit, and the commit that never came.
+        """
+        mapping = _mapping_of(session, customer_id)
+        if mapping is not None:
+            return mapping.owner if mapping.livemode is self._livemode else None
+        metadata = (body or {}).get("metadata") or {}
+        owner, intent = metadata.get(parse.OWNER_KEY), metadata.get(parse.INTENT_KEY)
+        if not owner or not intent:
+            return None
+        asked = session.get(OwnerMapping, (owner, self._livemode), with_for_update=True)
+        if asked is None or asked.intent != intent or asked.customer_id not in (None, customer_id):
+            return None
+        asked.customer_id = customer_id
+        session.flush()
+        return str(owner)
+
+    def _apply(
+        self, session: Session, claim: inbox.Claim, customer_id: str, owner: str, fetched: _Fetched, began: datetime
+    ) -> None:
+        before = store.known(session, customer_id)
+        if fetched.customer is not None:
+            store.save_customer(
+                session, fetched.customer, owner=owner, livemode=self._livemode, synced_at=began
+            )
+            if fetched.customer.get("deleted"):
+                _forget(session, customer_id)
+        if fetched.subscriptions is not None:
+            plans = self._plans(before, fetched.subscriptions)
+            store.save_subscriptions(session, fetched.subscriptions, plans=plans, synced_at=began)
+        if fetched.invoices is not None:
+            store.save_invoices(session, customer_id, fetched.invoices, synced_at=began)
+        store.save_past_due_since(session, customer_id)
+        for session_id, body in fetched.checkouts.items():
+            save_checkout(session, session_id, body)
+        session.expire_all()
+        found = changes.between(
+            before,
+            store.known(session, customer_id),
+            owner=owner,
+            customer=customer_id,
+            catalog=self._catalog,
+            now=max(filter(None, (began, claim.newest_event))),
+        )
+        outbox.put(session, found, self._handlers, now=self._clock())
+
+    def _plans(self, before: Known, bodies: list[Json]) -> dict[str, str | None]:
+        """The plan each subscription is on; one whose price nobody knows keeps the plan it had."""
+        plans: dict[str, str | None] = {}
+        for body in bodies:
+            old = before.subscriptions.get(body["id"])
+            subscription = replace(parse.subscription(body), plan=old.plan if old else None)
+            plan = plan_of(subscription, self._catalog)
+            plans[subscription.id] = plan.key if plan else subscription.plan
+        return plans
+
+
+def save_checkout(session: Session, session_id: str, body: Json) -> None:
+    """Note what became of a Checkout session: still open, paid, or expired; the last two free the claim."""
+    session.execute(
+        update(CheckoutIntent)
+        .where(CheckoutIntent.session_id == session_id)
+        .values(
+            state=body["status"],
+            payment_status=body["payment_status"],
+            url=body.get("url"),
+            expires_at=from_unix(body["expires_at"]),
+        )
+    )
+
+
+def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:
+    return session.scalars(select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)).one_or_none()
+
+
+def _open_sessions(session: Session, customer_id: str) -> list[str]:
+    found = session.scalars(
+        select(CheckoutIntent.session_id).where(
+            CheckoutIntent.customer_id == customer_id,
+            CheckoutIntent.state == "open",
+            CheckoutIntent.session_id.is_not(None),
+        )
+    )
+    return [each for each in found if each is not None]
+
+
+def _forget(session: Session, customer_id: str) -> None:
+    """The customer is gone at Stripe: the owner gets a new one at the next Checkout, and open claims are free."""
+    session.execute(
+        update(CheckoutIntent)
+        .where(CheckoutIntent.customer_id == customer_id, CheckoutIntent.state.in_(("creating", "open")))
+        .values(state="expired")
+    )

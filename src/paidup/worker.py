@@ -1,0 +1,192 @@
+"""
+The loop: takes dirty targets and waiting changes, any number of workers on any number of machines.
+
+State is only in the database: a worker that is killed loses its leases and nothing else. It wakes up by a signal in
+the same process, by PostgreSQL's NOTIFY from any other, and by polling as the net under both.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import monotonic
+
+from paidup import inbox, outbox
+from paidup.database.engine import Database
+from paidup.database.notify import listen
+from paidup.errors import DatabaseUnavailable, StripeRateLimited
+from paidup.sync import RATE_LIMIT_PAUSE, Synchroniser
+
+logger = logging.getLogger("paidup")
+
+_POLL = timedelta(milliseconds=250)
+_POLL_WITH_NOTIFY = timedelta(seconds=5)
+_DATABASE_PAUSE = 1.0
+
+
+class WakeUp:
+    """A counter that threads wait on, so that no signal given between a look and a wait is lost."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many signals there have been."""
+        return self._count
+
+    def give(self) -> None:
+        """Wake everybody up."""
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, timeout: float) -> None:
+        """Wait for a signal after the `seen`-th, at most `timeout` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._count > seen, timeout)
+
+
+class Worker:
+    """
+    Threads that synchronise targets, and one that hands changes to the app's handlers.
+
+    `threads` synchronise side by side, each another target. With `deliver_changes=False` changes are left for a
+    process that has the app's handlers.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        synchroniser: Synchroniser,
+        handlers: outbox.Handlers,
+        wake_up: WakeUp,
+        clock: Callable[[], datetime],
+        threads: int = 4,
+        deliver_changes: bool = True,
+    ) -> None:
+        self._database = database
+        self._synchroniser = synchroniser
+        self._handlers = handlers
+        self._wake_up = wake_up
+        self._clock = clock
+        self._threads = threads
+        self._deliver_changes = deliver_changes
+        self._stopping = threading.Event()
+        self._running: list[threading.Thread] = []
+        self._slow_until = 0.0
+
+    def start(self) -> None:
+        """Start the threads and return."""
+        if self._running:
+            raise RuntimeError("this worker is already running")
+        self._stopping.clear()
+        loops = [self._synchronise_loop] * self._threads
+        loops += [self._deliver_loop] if self._deliver_changes else []
+        loops += [self._listen_loop] if self._database.is_postgresql else []
+        self._running = [
+            threading.Thread(target=loop, name=f"paidup-worker-{number}", daemon=True)
+            for number, loop in enumerate(loops)
+        ]
+        for thread in self._running:
+            thread.start()
+
+    def stop(self, timeout: float = 30.0) -> bool:
+        """Let what is under way finish and end the threads. False when something still ran after `timeout` seconds."""
+        self._stopping.set()
+        self._wake_up.give()
+        deadline = monotonic() + timeout
+        for thread in self._running:
+            thread.join(max(0.0, deadline - monotonic()))
+        clean = not any(thread.is_alive() for thread in self._running)
+        self._running = []
+        return clean
+
+    def run_forever(self) -> None:
+        """Run until SIGTERM or SIGINT, then finish what is under way. For the main thread of a process."""
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ended.set())
+        self.start()
+        ended.wait()
+        self.stop()
+
+    def run_until_idle(self, timeout: float = 30.0) -> None:
+        """
+        Process everything there is in this thread, debounced and leased targets included. For scripts and tests.
+
+        Raises TimeoutError when there is still work after `timeout` seconds, such as a target that keeps failing.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            if self._step() or (self._deliver_changes and self._deliver()):
+                continue
+            due = self._next_due()
+            if due is None:
+                return
+            if monotonic() >= deadline:
+                raise TimeoutError(f"there is still work after {timeout} seconds")
+            self._wake_up.wait(self._wake_up.count, min(0.05, max(0.0, due)))
+
+    def _synchronise_loop(self) -> None:
+        self._loop(self._step, self._next_due)
+
+    def _deliver_loop(self) -> None:
+        self._loop(self._deliver, lambda: None)
+
+    def _loop(self, step: Callable[[], bool], due: Callable[[], float | None]) -> None:
+        while not self._stopping.is_set():
+            seen = self._wake_up.count
+            try:
+                pause = monotonic() < self._slow_until
+                if not pause and step():
+                    continue
+                wait = self._slow_until - monotonic() if pause else self._pause(due())
+            except DatabaseUnavailable as error:
+                logger.warning("the worker waits for the database: %s", error)
+                self._stopping.wait(_DATABASE_PAUSE)
+                continue
+            self._wake_up.wait(seen, wait)
+
+    def _pause(self, due: float | None) -> float:
+        poll = (_POLL_WITH_NOTIFY if self._database.is_postgresql else _POLL).total_seconds()
+        return poll if due is None else min(poll, max(due, 0.01))
+
+    def _step(self) -> bool:
+        """Take one target and synchronise it. False when none is due."""
+        now = self._clock()
+        with self._database.read() as session:
+            due = inbox.next_due(session)
+        if due is None or due > now:
+            return False
+        with self._database.write() as session:
+            claim = inbox.claim(session, now=self._clock())
+        if claim is None:
+            return False
+        error = self._synchroniser.attempt(claim)
+        if isinstance(error, StripeRateLimited):
+            self._slow_until = monotonic() + RATE_LIMIT_PAUSE.total_seconds()
+        self._wake_up.give()  # there may be changes now
+        return True
+
+    def _deliver(self) -> bool:
+        return outbox.deliver_next(self._database, self._handlers, now=self._clock)
+
+    def _next_due(self) -> float | None:
+        """Seconds until the next dirty target is due; None when all is clean."""
+        with self._database.read() as session:
+            due = inbox.next_due(session)
+        return None if due is None else (due - self._clock()).total_seconds()
+
+    def _listen_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                listen(self._database, inbox.CHANNEL, on_notify=self._wake_up.give, stopping=self._stopping)
+            except DatabaseUnavailable as error:
+                logger.warning("not listening to PostgreSQL for now, polling instead: %s", error)
+                self._stopping.wait(_DATABASE_PAUSE)
