@@ -1,0 +1,1 @@
+"""What Stripe does by itself as time passes: periods, prorations, invoices, collection, dunning, trials."""

@@ -1,0 +1,64 @@
+"""
+Time as the emulator tells it.
+
+Objects without a test clock live on the global clock: real time plus an offset that only grows. Objects of a customer
+with a test clock live on that clock's frozen time. While a stretch of time is walked through, each clock shows the
+moment being walked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stripe_emulator.state import Json, Store
+
+GLOBAL = ""
+"""The name of the global clock where a test clock's id could stand."""
+
+_ROW = "_clock"
+
+
+class Clocks:
+    """Tells the time of every clock; the offset lives in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._walking: dict[str, int] = {}
+
+    @property
+    def offset(self) -> int:
+        """Seconds the global clock is ahead of real time."""
+        row = self._store.get(_ROW)
+        return int(row["offset"]) if row else 0
+
+    def move(self, seconds: int) -> None:
+        """Put the global clock forward."""
+        row = self._store.get(_ROW) or self._store.add({"id": _ROW, "object": _ROW, "offset": 0})
+        row["offset"] += seconds
+
+    def now(self, clock: str | None = None) -> int:
+        """Unix seconds on a test clock, or on the global one."""
+        name = clock or GLOBAL
+        if name in self._walking:
+            return self._walking[name]
+        if clock:
+            row: Json | None = self._store.get(clock, "test_helpers.test_clock")
+            if row is not None:
+                return int(row["frozen_time"])
+        return real_time() + self.offset
+
+    @contextmanager
+    def walking(self, clock: str, moment: int) -> Iterator[None]:
+        """While the block runs, the clock shows `moment`."""
+        self._walking[clock] = moment
+        try:
+            yield
+        finally:
+            del self._walking[clock]
+
+
+def real_time() -> int:
+    """Unix seconds by the wall clock."""
+    return int(time.time())

@@ -1,0 +1,1 @@
+"""Stripe's HTTP conventions: keys, forms, errors, idempotency, lists and expansion."""

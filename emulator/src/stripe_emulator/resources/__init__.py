@@ -1,0 +1,1 @@
+"""Stripe's resources, one noun a file: how each is created, changed, listed and shown."""

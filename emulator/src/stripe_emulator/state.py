@@ -1,0 +1,145 @@
+"""
+Everything the emulator knows, in memory, written through to one SQLite file.
+
+A transaction is all or nothing: objects read through `get` may be changed in place, and `commit` writes those that
+differ in one SQLite transaction; `rollback` puts them back. What is committed survives the death of the process.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL)"
+
+
+class Store:
+    """
+    Objects by id, grouped by their `object` field, in the order they were made.
+
+    Keys that begin with an underscore are the emulator's own and never leave it. Objects from `scan` must not be
+    changed; `get` them first.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self._objects: dict[str, Json] = {}
+        self._kinds: dict[str, dict[str, None]] = {}
+        self._texts: dict[str, str] = {}
+        self._read: set[str] = set()
+        self._removed: set[str] = set()
+        self._file = None if path is None else _open(Path(path))
+        if self._file is not None:
+            for id, body in self._file.execute("SELECT id, body FROM objects ORDER BY seq"):
+                self._insert(id, json.loads(body))
+                self._texts[id] = body
+
+    def add(self, value: Json) -> Json:
+        """Keep a new object."""
+        if value["id"] in self._objects:
+            raise ValueError(f"{value['id']} exists already")
+        self._insert(value["id"], value)
+        self._read.add(value["id"])
+        return value
+
+    def get(self, id: str, kind: str | None = None) -> Json | None:
+        """The object, free to be changed until the transaction ends; None when there is none of that kind."""
+        found = self._objects.get(id)
+        if found is None or id in self._removed or (kind is not None and found["object"] != kind):
+            return None
+        self._read.add(id)
+        return found
+
+    def remove(self, id: str) -> None:
+        """Forget an object."""
+        self._removed.add(id)
+
+    def scan(self, kind: str) -> Iterator[Json]:
+        """Every object of a kind, newest first, to look at."""
+        for id in reversed(self._kinds.get(kind, {})):
+            if id not in self._removed:
+                yield self._objects[id]
+
+    def count(self, kind: str) -> int:
+        """How many objects of a kind there are."""
+        return len(self._kinds.get(kind, {}))
+
+    def commit(self) -> list[str]:
+        """Make the transaction's changes last; returns the ids that changed or went."""
+        changed: list[tuple[str, str]] = []
+        for id in self._read - self._removed:
+            text = json.dumps(self._objects[id], separators=(",", ":"))
+            if self._texts.get(id) != text:
+                changed.append((id, text))
+        order = {id: position for position, id in enumerate(self._objects)} if len(changed) > 1 else {}
+        changed.sort(key=lambda pair: order.get(pair[0], 0))
+        removed = [id for id in self._removed if id in self._objects]
+        self._write(changed, removed)
+        self._texts.update(changed)
+        for id in removed:
+            self._forget(id)
+        self._read.clear()
+        self._removed.clear()
+        return [id for id, _ in changed] + removed
+
+    def rollback(self) -> None:
+        """Undo everything since the last commit."""
+        for id in self._read:
+            text = self._texts.get(id)
+            if text is None:
+                self._forget(id)
+            else:
+                self._objects[id].clear()
+                self._objects[id].update(json.loads(text))
+        self._read.clear()
+        self._removed.clear()
+
+    def clear(self) -> None:
+        """Forget everything, at once and for good."""
+        self._objects.clear()
+        self._kinds.clear()
+        self._texts.clear()
+        self._read.clear()
+        self._removed.clear()
+        if self._file is not None:
+            with self._file:
+                self._file.execute("DELETE FROM objects")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _insert(self, id: str, value: Json) -> None:
+        self._objects[id] = value
+        self._kinds.setdefault(value["object"], {})[id] = None
+
+    def _forget(self, id: str) -> None:
+        value = self._objects.pop(id, None)
+        if value is not None:
+            self._kinds[value["object"]].pop(id, None)
+        self._texts.pop(id, None)
+
+    def _write(self, changed: list[tuple[str, str]], removed: list[str]) -> None:
+        if self._file is None or not (changed or removed):
+            return
+        with self._file:
+            self._file.executemany(
+                "INSERT INTO objects (id, body) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+                changed,
+            )
+            self._file.executemany("DELETE FROM objects WHERE id = ?", [(id,) for id in removed])
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(_SCHEMA)
+    connection.commit()
+    return connection
