@@ -155,9 +155,11 @@ class Checkouts:
         price = plan.price(interval)
         if price is None:
             offered = ", ".join(each.interval for each in plan.prices)
-            raise UnknownInterval(f"plan {plan_key!r} has no price per {interval!r}", remedy=f"choose one of: {offered}")
+            raise UnknownInterval(
+                f"plan {plan_key!r} has no price per {interval!r}", remedy=f"choose one of: {offered}"
+            )
         low, high = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
-        if isinstance(seats, bool) or not isinstance(seats, int) or not low <= seats <= high:
+        if type(seats) is not int or not low <= seats <= high:
             raise InvalidSeats(f"{seats!r} seats of plan {plan_key!r} cannot be bought", remedy=f"{low} to {high}")
         return plan, price
 
@@ -182,9 +184,7 @@ class Checkouts:
         what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
         raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
 
-    def _claim(
-        self, wanted: _Request, price_id: str, *, return_url: str, cancel_url: str
-    ) -> CheckoutIntent:
+    def _claim(self, wanted: _Request, price_id: str, *, return_url: str, cancel_url: str) -> CheckoutIntent:
         """The row that holds the owner's plan group: the one there is, or a new one for this request."""
         with self._database.write() as session:
             held = self._held(session, wanted)

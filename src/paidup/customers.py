@@ -19,7 +19,12 @@ from paidup.core.parse import INTENT_KEY, OWNER_KEY
 from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import Customer, OwnerMapping
-from paidup.errors import InvalidOwner, StripeNotFound, StripeRejected, StripeUnavailable
+from paidup.errors import (
+    InvalidOwner,
+    StripeNotFound,
+    StripeRejected,
+    StripeUnavailable,
+)
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 
@@ -28,11 +33,13 @@ _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 
 
-def check_owner(owner: str) -> str:
+def check_owner(owner: object) -> str:
     """The owner itself. Raises InvalidOwner for what cannot be one."""
     if not isinstance(owner, str) or not owner.strip() or len(owner) > _OWNER_LENGTH or not owner.isprintable():
         raise InvalidOwner(
-            f"{owner!r} is not an owner" if isinstance(owner, str) else f"an owner is a str, not {type(owner).__name__}",
+            f"{owner!r} is not an owner"
+            if isinstance(owner, str)
+            else f"an owner is a str, not {type(owner).__name__}",
             remedy=f"pass a printable string of 1 to {_OWNER_LENGTH} characters, such as 'user:42'",
         )
     return owner
@@ -41,9 +48,7 @@ def check_owner(owner: str) -> str:
 class Customers:
     """Makes sure that an owner has a customer at Stripe."""
 
-    def __init__(
-        self, *, database: Database, gateway: Gateway, livemode: bool, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, *, database: Database, gateway: Gateway, livemode: bool, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._gateway = gateway
         self._livemode = livemode
@@ -117,9 +122,7 @@ class Customers:
             if mapping.customer_id is None and mapping.intent == intent:
                 mapping.customer_id = body["id"]
                 if session.get(Customer, body["id"]) is None:
-                    store.save_customer(
-                        session, body, owner=owner, livemode=self._livemode, synced_at=self._clock()
-                    )
+                    store.save_customer(session, body, owner=owner, livemode=self._livemode, synced_at=self._clock())
             return mapping.customer_id or str(body["id"])
 
 

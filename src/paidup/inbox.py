@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,9 +66,7 @@ class Claim:
     """Stripe's time of the newest of those events."""
 
 
-def accept(
-    session: Session, event: Event, *, route: Route, payload: Mapping[str, Any], secret: int, now: datetime
-) -> Receipt:
+def accept(session: Session, event: Event, *, route: Route, payload: str, secret: int, now: datetime) -> Receipt:
     """
     Store an event and mark its target dirty, both or neither.
 
@@ -82,7 +79,7 @@ def accept(
         "account": event.account,
         "livemode": event.livemode,
         "target": route.target,
-        "payload": dict(payload),
+        "payload": payload,
         "state": "ignored" if route.ignored else "pending",
         "reason": route.ignored,
         "secret": secret,
@@ -104,9 +101,7 @@ def accept(
 
 def _repeated(session: Session, event: Event, now: datetime) -> Receipt:
     replay(session, event.id, now=now, only_failed=True)
-    session.execute(
-        update(StoredEvent).where(StoredEvent.id == event.id).values(deliveries=StoredEvent.deliveries + 1)
-    )
+    session.execute(update(StoredEvent).where(StoredEvent.id == event.id).values(deliveries=StoredEvent.deliveries + 1))
     return Receipt(event.id, "duplicate")
 
 
@@ -128,9 +123,7 @@ def request(session: Session, target: str, *, now: datetime) -> int:
 
     The first request after a quiet time is available at once; the rest of a burst after a short debounce.
     """
-    statement = insert(session, SyncTarget).values(
-        target=target, requested=1, applied=0, available_at=now, attempts=0
-    )
+    statement = insert(session, SyncTarget).values(target=target, requested=1, applied=0, available_at=now, attempts=0)
     was_clean = SyncTarget.applied >= SyncTarget.requested
     just_applied = and_(SyncTarget.applied_at.is_not(None), SyncTarget.applied_at > now - DEBOUNCE)
     requested = session.execute(
@@ -157,8 +150,12 @@ def request(session: Session, target: str, *, now: datetime) -> int:
 def next_due(session: Session) -> datetime | None:
     """When the next dirty target becomes available; in the past when one is waiting, None when all is clean."""
     return session.scalars(
-        select(case((SyncTarget.lease_until > SyncTarget.available_at, SyncTarget.lease_until),
-                    else_=SyncTarget.available_at).label("due"))
+        select(
+            case(
+                (SyncTarget.lease_until > SyncTarget.available_at, SyncTarget.lease_until),
+                else_=SyncTarget.available_at,
+            ).label("due")
+        )
         .where(SyncTarget.applied < SyncTarget.requested, SyncTarget.gave_up_at.is_(None))
         .order_by("due")
         .limit(1)
@@ -276,5 +273,5 @@ def _mark(session: Session, taken: Claim, **values: Any) -> None:
 
 def _backoff(attempts: int) -> timedelta:
     """Exponential, with jitter between half and all of it, so that what failed together is not retried together."""
-    full = min(_BACKOFF_BASE * 2 ** (attempts - 1), _BACKOFF_CAP)
+    full = min(_BACKOFF_BASE * (1 << (attempts - 1)), _BACKOFF_CAP)
     return full * random.uniform(0.5, 1.0)

@@ -157,7 +157,7 @@ def _due(now: datetime) -> Any:
 
 
 def _failed(error: Exception, attempts: int, now: datetime) -> dict[str, Any]:
-    wait = min(_BACKOFF_BASE * 2 ** (attempts - 1), _BACKOFF_CAP) * random.uniform(0.5, 1.0)
+    wait = min(_BACKOFF_BASE * (1 << (attempts - 1)), _BACKOFF_CAP) * random.uniform(0.5, 1.0)
     state = "failed" if attempts >= MAX_ATTEMPTS else "pending"
     return {"state": state, "last_error": f"{type(error).__name__}: {error}", "available_at": now + wait}
 

@@ -28,7 +28,12 @@ from paidup.core.timestamps import from_unix
 from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
-from paidup.errors import DatabaseUnavailable, StripeError, StripeNotFound, StripeRateLimited
+from paidup.errors import (
+    DatabaseUnavailable,
+    StripeError,
+    StripeNotFound,
+    StripeRateLimited,
+)
 from paidup.stripe_api.gateway import Gateway
 
 logger = logging.getLogger("paidup")
@@ -224,9 +229,7 @@ class Synchroniser:
     ) -> None:
         before = store.known(session, customer_id)
         if fetched.customer is not None:
-            store.save_customer(
-                session, fetched.customer, owner=owner, livemode=self._livemode, synced_at=began
-            )
+            store.save_customer(session, fetched.customer, owner=owner, livemode=self._livemode, synced_at=began)
             if fetched.customer.get("deleted"):
                 _forget(session, customer_id)
         if fetched.subscriptions is not None:

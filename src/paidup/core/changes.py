@@ -78,9 +78,7 @@ class Known:
     invoices: Mapping[str, Invoice] = field(default_factory=dict)
 
 
-def between(
-    before: Known, after: Known, *, owner: str, customer: str, catalog: Catalog, now: datetime
-) -> list[Change]:
+def between(before: Known, after: Known, *, owner: str, customer: str, catalog: Catalog, now: datetime) -> list[Change]:
     """
     Everything that happened between two moments, in a sensible order.
 
@@ -140,9 +138,7 @@ class _Finder:
                 next_attempt=_iso(new.next_payment_attempt),
             )
         if new.is_paid and not (old and old.is_paid):
-            self._add_invoice(
-                "invoice.paid", new, "", amount_paid=new.amount_paid, billing_reason=new.billing_reason
-            )
+            self._add_invoice("invoice.paid", new, "", amount_paid=new.amount_paid, billing_reason=new.billing_reason)
 
     def duplicates(self, subscriptions: Iterable[Subscription]) -> None:
         groups: dict[str, list[Subscription]] = {}

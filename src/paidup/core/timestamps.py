@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-def from_unix(seconds: int | float | None) -> datetime | None:
+def from_unix(seconds: float | None) -> datetime | None:
     """Aware UTC for Stripe's seconds; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 

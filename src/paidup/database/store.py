@@ -38,9 +38,7 @@ def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, s
     customer = parse.customer(body, owner=owner)
     if customer.deleted:
         session.execute(
-            update(tables.Customer)
-            .where(tables.Customer.id == customer.id)
-            .values(deleted=True, synced_at=synced_at)
+            update(tables.Customer).where(tables.Customer.id == customer.id).values(deleted=True, synced_at=synced_at)
         )
         return
     row = {
@@ -141,9 +139,7 @@ def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *,
         )
     _upsert(session, tables.Invoice, rows)
     session.execute(
-        delete(tables.Invoice).where(
-            tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at != synced_at
-        )
+        delete(tables.Invoice).where(tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at != synced_at)
     )
 
 
@@ -245,9 +241,7 @@ def invoices_of(session: Session, owner: str, *, livemode: bool, limit: int) -> 
     rows = session.scalars(
         select(tables.Invoice)
         .join(tables.Customer, tables.Customer.id == tables.Invoice.customer_id)
-        .where(
-            tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode), tables.Invoice.status != "draft"
-        )
+        .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode), tables.Invoice.status != "draft")
         .order_by(tables.Invoice.created.desc(), tables.Invoice.id.desc())
         .limit(limit)
     )

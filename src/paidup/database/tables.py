@@ -9,9 +9,20 @@ name them in any order. Nothing here refers to the host app's tables.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Integer, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -53,7 +64,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: _Json, datetime: UtcDateTime(), int: BigInteger()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {dict[str, Any]: _Json, datetime: UtcDateTime(), int: BigInteger()}
 
 
 class OwnerMapping(Base):
@@ -208,7 +219,8 @@ class StoredEvent(Base):
     account: Mapped[str | None] = mapped_column(_Id)
     livemode: Mapped[bool]
     target: Mapped[str | None] = mapped_column(String(300))
-    payload: Mapped[dict[str, Any]]
+    payload: Mapped[str] = mapped_column(Text)
+    """The body as received, for audit; paidup reads only ids from it."""
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None] = mapped_column(Text)

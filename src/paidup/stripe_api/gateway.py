@@ -53,9 +53,7 @@ class Gateway:
         """A customer with its default payment method; a deleted one is a stub with `deleted`."""
         with translated(f"read customer {customer_id}"):
             return _plain(
-                self._v1.customers.retrieve(
-                    customer_id, params={"expand": ["invoice_settings.default_payment_method"]}
-                )
+                self._v1.customers.retrieve(customer_id, params={"expand": ["invoice_settings.default_payment_method"]})
             )
 
     def find_customer(self, customer_id: str) -> Json | None:

@@ -1,0 +1,491 @@
+"""
+Billing: the one object an app holds. It wires the parts and is where transactions are committed.
+
+Every verb is synchronous and safe to call from any thread; `AsyncBilling` offers the same verbs as coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from paidup import inbox, outbox
+from paidup.catalog.apply import Step, push
+from paidup.catalog.file import load
+from paidup.checkout import Checkout, Checkouts
+from paidup.core import event as events
+from paidup.core import targets
+from paidup.core.access import Access, decide, plan_of
+from paidup.core.catalog import Catalog
+from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.invoice import Invoice
+from paidup.core.policy import AccessPolicy
+from paidup.core.subscription import Subscription, best
+from paidup.customers import Customers, check_owner
+from paidup.database import migrate, store
+from paidup.database.engine import Database
+from paidup.database.tables import OwnerMapping, StoredEvent, SyncTarget
+from paidup.errors import (
+    AccessRefused,
+    CustomerNotFound,
+    EventNotFound,
+    FeatureNotInPlan,
+    InvalidPayload,
+    LimitReached,
+    NoSubscription,
+    PayloadTooLarge,
+    PaymentPastDue,
+    StripeUnavailable,
+)
+from paidup.portal import Portal
+from paidup.settings import Settings
+from paidup.stripe_api.gateway import Gateway
+from paidup.stripe_api.signature import verify
+from paidup.sync import Synchroniser
+from paidup.web.return_urls import safe_return_url
+from paidup.worker import WakeUp, Worker
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+_WORKER_THREADS = 4
+_CALLS_A_TARGET = 3
+
+
+class Billing:
+    """
+    Plans, Checkout, webhooks and access for one Stripe account and mode.
+
+    `catalog` defaults to the plans file of the settings, `policy` to the settings' grace period; `clock` gives aware
+    UTC. Building one opens nothing: the database and Stripe are first touched by the first verb.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalog: Catalog | None = None,
+        policy: AccessPolicy | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.settings = settings
+        self.catalog = catalog or load(Path(settings.plans_file))
+        self.policy = policy or AccessPolicy(past_due_grace=settings.past_due_grace)
+        self.gateway = Gateway(settings.secret_key.get_secret_value(), api_base=settings.api_base)
+        self._clock = clock
+        self._livemode = settings.livemode
+        self._database = Database(settings.database_url.get_secret_value())
+        self._handlers = outbox.Handlers()
+        self._wake_up = WakeUp()
+        self._calls = ThreadPoolExecutor(_WORKER_THREADS * _CALLS_A_TARGET, thread_name_prefix="paidup-stripe")
+        self._synchroniser = Synchroniser(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
+            handlers=self._handlers,
+            livemode=self._livemode,
+            clock=clock,
+            calls=self._calls,
+        )
+        self._customers = Customers(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
+        self._checkouts = Checkouts(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
+            customers=self._customers,
+            synchroniser=self._synchroniser,
+            livemode=self._livemode,
+            clock=clock,
+        )
+        self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Billing:
+        """
+        Billing from environment variables; `overrides` are settings by field name.
+
+        Raises SettingsError or CatalogError, which list everything that is wrong at once.
+        """
+        return cls(Settings.from_env(**overrides))
+
+    # access
+
+    def access(self, owner: str, *, session: Session | None = None) -> Access:
+        """
+        What the owner may use now. One indexed query, no call to Stripe.
+
+        `session` reads inside the app's own transaction; it must reach the same database.
+        """
+        check_owner(owner)
+        if session is not None:
+            found = store.subscriptions_of(session, owner, livemode=self._livemode)
+        else:
+            with self._database.read() as own:
+                found = store.subscriptions_of(own, owner, livemode=self._livemode)
+        return decide(owner, found, catalog=self.catalog, policy=self.policy, now=self._clock())
+
+    def require(self, owner: str, feature: str | None = None) -> Access:
+        """
+        The owner's access, if it includes the feature; without a feature, if a subscription stands behind it.
+
+        Raises FeatureNotInPlan, PaymentPastDue or NoSubscription (all AccessRefused).
+        """
+        access = self.access(owner)
+        if feature is None:
+            if access.is_paid:
+                return access
+            paid = tuple(each.key for each in self.catalog.plans if not each.is_free)
+            raise self._refused(access, NoSubscription, "a subscription is needed", plans=paid)
+        if feature not in self.catalog.features:
+            raise ValueError(f"unknown feature {feature!r}; the plans file has: {', '.join(self.catalog.features)}")
+        if access.can(feature):
+            return access
+        plans = tuple(each.key for each in self.catalog.plans_with_feature(feature))
+        name = self.catalog.features[feature].name
+        raise self._refused(
+            access, FeatureNotInPlan, f"{name} is not included in {access.plan_name}", plans=plans, feature=feature
+        )
+
+    def require_limit(self, owner: str, limit: str, used: int) -> Access:
+        """
+        The owner's access, if one more than `used` is within the limit.
+
+        Raises LimitReached or PaymentPastDue (both AccessRefused).
+        """
+        if limit not in self.catalog.limits:
+            raise ValueError(f"unknown limit {limit!r}; the plans file has: {', '.join(self.catalog.limits)}")
+        access = self.access(owner)
+        allowed = access.limit(limit)
+        if allowed is None or used < allowed:
+            return access
+        plans = tuple(each.key for each in self.catalog.plans_with_limit_above(limit, used))
+        name = self.catalog.limits[limit].name
+        raise self._refused(
+            access,
+            LimitReached,
+            f"{access.plan_name} includes {allowed} {name.lower()} and {used} are in use",
+            plans=plans,
+            limit=limit,
+            allowed=allowed,
+            used=used,
+        )
+
+    def _refused(
+        self, access: Access, kind: type[AccessRefused], message: str, *, plans: tuple[str, ...], **facts: Any
+    ) -> AccessRefused:
+        held = plan_of(access.subscription, self.catalog) if access.subscription else None
+        if access.action == "update_payment_method" and held is not None and held.key in plans and not access.is_paid:
+            kind, message = PaymentPastDue, f"{held.name} is paused because a payment failed"
+            return kind(
+                message, owner=access.owner, plan=access.plan, plans=plans, remedy="update the payment method", **facts
+            )
+        return kind(message, owner=access.owner, plan=access.plan, plans=plans, remedy="choose a plan", **facts)
+
+    # what is known of an owner
+
+    def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
+        """The subscription that speaks for the owner, an ended one if there is no other; None without any."""
+        with self._database.read() as session:
+            found = store.subscriptions_of(session, check_owner(owner), livemode=self._livemode)
+        if group is not None:
+            found = [each for each in found if (plan := plan_of(each, self.catalog)) and plan.group == group]
+        return best(found)
+
+    def customer(self, owner: str) -> Customer | None:
+        """The owner's Stripe customer; None before the first Checkout."""
+        with self._database.read() as session:
+            return store.customer_of(session, check_owner(owner), livemode=self._livemode)
+
+    def payment_method(self, owner: str) -> PaymentMethod | None:
+        """What the next invoice will be charged to: the subscription's own method, else the customer's."""
+        subscription = self.subscription(owner)
+        if subscription is not None and subscription.is_live and subscription.payment_method is not None:
+            return subscription.payment_method
+        customer = self.customer(owner)
+        return customer.payment_method if customer else None
+
+    def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
+        """The owner's invoices, newest first, drafts left out."""
+        with self._database.read() as session:
+            return store.invoices_of(session, check_owner(owner), livemode=self._livemode, limit=limit)
+
+    # Checkout and portal
+
+    def checkout(
+        self,
+        owner: str,
+        plan: str,
+        *,
+        interval: str = "month",
+        seats: int = 1,
+        email: str | None = None,
+        name: str | None = None,
+        return_to: str | None = None,
+        cancel_to: str | None = None,
+    ) -> Checkout:
+        """
+        A Checkout for the owner: send them to its `url`. The same request again gives the same one.
+
+        `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
+        the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
+        Raises CheckoutRefused with the right action when the owner has a live subscription, UnknownPlan,
+        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidReturnUrl, StripeError.
+        """
+        return self._checkouts.start(
+            owner,
+            plan,
+            interval=interval,
+            seats=seats,
+            email=email,
+            name=name,
+            return_url=self._url(return_to or self.settings.checkout_done),
+            cancel_url=self._url(cancel_to or self.settings.checkout_canceled),
+        )
+
+    def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
+        """
+        How the owner's Checkout ended, after asking Stripe, for at most about `wait`.
+
+        Raises CheckoutNotFound when the session is unknown or another owner's.
+        """
+        found = self._checkouts.finish(check_owner(owner), session_id, wait=wait)
+        self._wake_up.give()
+        return found
+
+    def find_checkout(self, owner: str, session_id: str) -> Checkout:
+        """What is known of the owner's Checkout, from the database alone. Raises CheckoutNotFound."""
+        return self._checkouts.find(check_owner(owner), session_id)
+
+    def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
+        """
+        A URL of Stripe's Billing Portal for this owner, good for one click within minutes.
+
+        `flow="payment_method_update"` opens it at the card. Raises CustomerNotFound, InvalidReturnUrl, StripeError.
+        """
+        return self._portal.open(owner, return_url=self._url(return_to or self.settings.portal_return), flow=flow)
+
+    def _url(self, value: str) -> str:
+        return safe_return_url(value, app_url=self.settings.app_url, allowed_hosts=self.settings.return_hosts)
+
+    # webhooks
+
+    def receive(self, body: bytes, signature: str | None) -> inbox.Receipt:
+        """
+        Accept a webhook: verify the raw bytes, store the event, and only then return.
+
+        Answer 2xx when this returns, whatever the receipt says. Raises InvalidSignature, InvalidPayload and
+        PayloadTooLarge (4xx, nothing stored), DatabaseUnavailable (5xx, so that Stripe delivers again).
+        """
+        if len(body) > self.settings.webhook_max_bytes:
+            raise PayloadTooLarge(
+                f"the body has {len(body)} bytes, more than the {self.settings.webhook_max_bytes} allowed",
+                remedy="no Stripe event is that large",
+            )
+        now = self._clock()
+        secret = verify(
+            body,
+            signature,
+            secrets=[each.get_secret_value() for each in self.settings.webhook_secrets],
+            tolerance=self.settings.webhook_tolerance,
+            now=now,
+        )
+        try:
+            event = events.parse(json.loads(body))
+        except (ValueError, RecursionError) as error:
+            raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
+        route = targets.route(event, livemode=self._livemode)
+        with self._database.write() as session:
+            receipt = inbox.accept(session, event, route=route, payload=body.decode(), secret=secret, now=now)
+        self._wake_up.give()
+        return receipt
+
+    def events(self, *, state: str | None = None, limit: int = 50) -> list[StoredEvent]:
+        """Received events, newest first; `state` is pending, done, ignored or failed."""
+        query = select(StoredEvent).order_by(StoredEvent.received_at.desc(), StoredEvent.id).limit(limit)
+        if state is not None:
+            query = query.where(StoredEvent.state == state)
+        with self._database.read() as session:
+            return list(session.scalars(query))
+
+    def event(self, event_id: str) -> StoredEvent:
+        """One received event. Raises EventNotFound."""
+        with self._database.read() as session:
+            found = session.get(StoredEvent, event_id)
+        if found is None:
+            raise EventNotFound(f"no event {event_id!r} was received", remedy="`paidup events list` shows them")
+        return found
+
+    def replay(self, event_id: str) -> None:
+        """Process an event again. Raises EventNotFound; ValueError for one that names nothing to synchronise."""
+        if self.event(event_id).target is None:
+            raise ValueError(f"event {event_id!r} was ignored and names nothing to synchronise")
+        with self._database.write() as session:
+            inbox.replay(session, event_id, now=self._clock())
+        self._wake_up.give()
+
+    def queue(self, *, limit: int = 50) -> list[SyncTarget]:
+        """Targets that are not in step, those we gave up on included, the longest waiting first."""
+        query = (
+            select(SyncTarget)
+            .where(SyncTarget.applied < SyncTarget.requested)
+            .order_by(SyncTarget.available_at)
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return list(session.scalars(query))
+
+    # synchronisation and work
+
+    def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
+        """
+        Bring an owner, or a customer given by `cus_…`, in step with Stripe now, in this process.
+
+        Raises CustomerNotFound for an owner without one, StripeError, StripeUnavailable when `wait` runs out.
+        """
+        customer_id = owner_or_customer
+        if not owner_or_customer.startswith("cus_"):
+            with self._database.read() as session:
+                mapping = session.get(OwnerMapping, (check_owner(owner_or_customer), self._livemode))
+            if mapping is None or mapping.customer_id is None:
+                raise CustomerNotFound(
+                    f"no customer for owner {owner_or_customer!r} yet", remedy="start a checkout first"
+                )
+            customer_id = mapping.customer_id
+        if not self._synchroniser.now(targets.customer(customer_id), wait=wait):
+            raise StripeUnavailable("another worker holds this customer", remedy="try again in a minute")
+        self._wake_up.give()
+
+    def worker(self, *, threads: int = _WORKER_THREADS, deliver_changes: bool = True) -> Worker:
+        """A worker on this database: `start()` it beside the app, or `run_forever()` in a process of its own."""
+        return Worker(
+            database=self._database,
+            synchroniser=self._synchroniser,
+            handlers=self._handlers,
+            wake_up=self._wake_up,
+            clock=self._clock,
+            threads=threads,
+            deliver_changes=deliver_changes,
+        )
+
+    def run_until_idle(self, timeout: float = 30.0) -> None:
+        """Process everything there is, here. For scripts and tests; raises TimeoutError after `timeout` seconds."""
+        self.worker().run_until_idle(timeout)
+
+    def on_change(self, kind: str | None = None, *, in_transaction: bool = False) -> Callable[[_Handler], _Handler]:
+        """
+        Register a handler for a kind of Change, or for all of them.
+
+        `handler(change)` runs after the commit, at least once, and may be `async def`; `handler(change, session)`
+        with `in_transaction=True` runs exactly once, in the transaction that stores what it is about.
+        """
+
+        def register(handler: _Handler) -> _Handler:
+            self._handlers.add(handler, kind=kind, in_transaction=in_transaction)
+            return handler
+
+        return register
+
+    # catalog and database
+
+    def push_catalog(self, *, on_step: Callable[[Step], None] | None = None) -> list[Step]:
+        """Create the plans' products and prices at Stripe, and the portal's configuration. Repeating it is safe."""
+        return push(self.catalog, self.gateway, on_step=on_step)
+
+    def upgrade_database(self) -> None:
+        """Create paidup's tables, or bring them up to date."""
+        migrate.upgrade(self._database)
+
+    def database_revision(self) -> str | None:
+        """The migration the database is at; None before the first."""
+        return migrate.revision(self._database)
+
+    def close(self) -> None:
+        """Give back connections and threads. The object is not used after this."""
+        self._calls.shutdown(wait=True, cancel_futures=True)
+        self._database.close()
+
+
+class AsyncBilling:
+    """The same verbs for async hosts, each run in a thread, so that nothing blocks the event loop."""
+
+    def __init__(self, billing: Billing) -> None:
+        self.billing = billing
+
+    async def access(self, owner: str) -> Access:
+        """See `Billing.access`."""
+        return await asyncio.to_thread(self.billing.access, owner)
+
+    async def require(self, owner: str, feature: str | None = None) -> Access:
+        """See `Billing.require`."""
+        return await asyncio.to_thread(self.billing.require, owner, feature)
+
+    async def require_limit(self, owner: str, limit: str, used: int) -> Access:
+        """See `Billing.require_limit`."""
+        return await asyncio.to_thread(self.billing.require_limit, owner, limit, used)
+
+    async def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
+        """See `Billing.subscription`."""
+        return await asyncio.to_thread(self.billing.subscription, owner, group=group)
+
+    async def customer(self, owner: str) -> Customer | None:
+        """See `Billing.customer`."""
+        return await asyncio.to_thread(self.billing.customer, owner)
+
+    async def payment_method(self, owner: str) -> PaymentMethod | None:
+        """See `Billing.payment_method`."""
+        return await asyncio.to_thread(self.billing.payment_method, owner)
+
+    async def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
+        """See `Billing.invoices`."""
+        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit)
+
+    async def checkout(
+        self,
+        owner: str,
+        plan: str,
+        *,
+        interval: str = "month",
+        seats: int = 1,
+        email: str | None = None,
+        name: str | None = None,
+        return_to: str | None = None,
+        cancel_to: str | None = None,
+    ) -> Checkout:
+        """See `Billing.checkout`."""
+        return await asyncio.to_thread(
+            self.billing.checkout,
+            owner,
+            plan,
+            interval=interval,
+            seats=seats,
+            email=email,
+            name=name,
+            return_to=return_to,
+            cancel_to=cancel_to,
+        )
+
+    async def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
+        """See `Billing.finish_checkout`."""
+        return await asyncio.to_thread(self.billing.finish_checkout, owner, session_id, wait=wait)
+
+    async def find_checkout(self, owner: str, session_id: str) -> Checkout:
+        """See `Billing.find_checkout`."""
+        return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
+
+    async def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
+        """See `Billing.portal`."""
+        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow)
+
+    async def receive(self, body: bytes, signature: str | None) -> inbox.Receipt:
+        """See `Billing.receive`."""
+        return await asyncio.to_thread(self.billing.receive, body, signature)
+
+    async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
+        """See `Billing.sync`."""
+        await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)

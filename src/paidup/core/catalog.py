@@ -1,0 +1,114 @@
+"""What the app sells: plans, their prices, features and limits, as read from the plans file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something a plan includes or does not."""
+
+    key: str
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitName:
+    """Something a plan includes a number of."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPrice:
+    """What a plan costs per interval (`day`, `week`, `month`, `year`); `amount` is in minor units per seat."""
+
+    interval: str
+    amount: int
+    currency: str
+    lookup_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatBounds:
+    """How many seats can be bought, both ends included."""
+
+    min: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan. A limit of None is unlimited; one that is not named is 0."""
+
+    key: str
+    name: str
+    description: str = ""
+    group: str = "default"
+    features: frozenset[str] = frozenset()
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    prices: tuple[PlanPrice, ...] = ()
+    trial_days: int | None = None
+    trial_requires_card: bool = True
+    seats: SeatBounds | None = None
+    highlights: tuple[str, ...] = ()
+
+    @property
+    def is_free(self) -> bool:
+        """Has it no price?"""
+        return not self.prices
+
+    def price(self, interval: str) -> PlanPrice | None:
+        """The price per interval, None when it is not sold so."""
+        return next((each for each in self.prices if each.interval == interval), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All plans in rank order, lowest first, and the names of what they include."""
+
+    plans: tuple[Plan, ...]
+    features: Mapping[str, Feature]
+    limits: Mapping[str, LimitName]
+    default_plan: str
+    currency: str
+
+    def has(self, key: str) -> bool:
+        """Is there such a plan?"""
+        return any(each.key == key for each in self.plans)
+
+    def plan(self, key: str) -> Plan:
+        """A plan by its key. Raises KeyError."""
+        for each in self.plans:
+            if each.key == key:
+                return each
+        raise KeyError(key)
+
+    @property
+    def default(self) -> Plan:
+        """The plan of an owner without a subscription."""
+        return self.plan(self.default_plan)
+
+    def rank(self, key: str) -> int:
+        """The plan's place in the order, 0 for the lowest. Raises KeyError."""
+        return self.plans.index(self.plan(key))
+
+    def find_by_lookup_key(self, lookup_key: str) -> tuple[Plan, PlanPrice] | None:
+        """The plan and price that a Stripe lookup key stands for."""
+        for plan in self.plans:
+            for price in plan.prices:
+                if price.lookup_key == lookup_key:
+                    return plan, price
+        return None
+
+    def plans_with_feature(self, feature: str) -> tuple[Plan, ...]:
+        """The plans that include a feature, lowest first."""
+        return tuple(each for each in self.plans if feature in each.features)
+
+    def plans_with_limit_above(self, limit: str, used: int) -> tuple[Plan, ...]:
+        """The plans in which one more than `used` is included, lowest first."""
+        return tuple(each for each in self.plans if (n := each.limits.get(limit, 0)) is None or n > used)
