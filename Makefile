@@ -1,0 +1,46 @@
+# `make help` lists the commands. Each sets up what it needs; a second run is quick.
+
+PYTHON ?= python3
+export PYTHON
+
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format screenshots lock clean setup setup-dev
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup ## Start the demo: the app, the Stripe emulator and the worker
+	@exec $(BIN)/python -m saas.demo
+
+test: setup-dev ## Run all tests, with coverage (PYTEST_ARGS="-k checkout" for some of them)
+	@chromium="$$($(BIN)/python scripts/chromium.py)" && \
+		CHROMIUM_PATH="$$chromium" $(BIN)/python -m pytest --cov $(PYTEST_ARGS)
+
+check: setup-dev ## Lint, check the format, the types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/import_linter
+
+format: setup-dev ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: setup-dev ## Take pictures of the demo's main pages into screenshots/
+	@chromium="$$($(BIN)/python scripts/chromium.py)" && \
+		CHROMIUM_PATH="$$chromium" $(BIN)/python scripts/screenshots.py
+
+lock: ## Write the lock files anew (UPGRADE=1 for the newest versions)
+	@scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what the commands made, the demo's data as well
+	rm -rf .venv .cache .demo .ruff_cache .mypy_cache .pytest_cache .hypothesis .coverage screenshots dist
+
+setup:
+	@scripts/setup.sh run
+
+setup-dev:
+	@scripts/setup.sh dev
