@@ -1,1 +1,105 @@
-"""paidup."""
+"""paidup: the Stripe billing layer for Python SaaS apps."""
+
+from __future__ import annotations
+
+from paidup.billing import AsyncBilling, Billing
+from paidup.checkout import Checkout
+from paidup.core.access import Access
+from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.changes import Change
+from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.invoice import Invoice
+from paidup.core.money import Money
+from paidup.core.policy import AccessPolicy, Grants
+from paidup.core.subscription import Subscription, SubscriptionItem
+from paidup.errors import (
+    AccessRefused,
+    BillingError,
+    CatalogError,
+    CheckoutNotFound,
+    CheckoutRefused,
+    CrossOriginRequest,
+    CustomerNotFound,
+    DatabaseUnavailable,
+    EventNotFound,
+    FeatureNotInPlan,
+    InvalidOwner,
+    InvalidPayload,
+    InvalidReturnUrl,
+    InvalidSeats,
+    InvalidSignature,
+    LimitReached,
+    NoSubscription,
+    NotAllowed,
+    NotSignedIn,
+    PayloadTooLarge,
+    PaymentPastDue,
+    PlanNotForSale,
+    SettingsError,
+    StripeError,
+    StripeNotFound,
+    StripeRateLimited,
+    StripeRejected,
+    StripeUnauthorized,
+    StripeUnavailable,
+    UnknownInterval,
+    UnknownPlan,
+)
+from paidup.inbox import Receipt
+from paidup.settings import Settings
+from paidup.web.owner import Owner
+from paidup.worker import Worker
+
+__all__ = [
+    "Access",
+    "AccessPolicy",
+    "AccessRefused",
+    "AsyncBilling",
+    "Billing",
+    "BillingError",
+    "Catalog",
+    "CatalogError",
+    "Change",
+    "Checkout",
+    "CheckoutNotFound",
+    "CheckoutRefused",
+    "CrossOriginRequest",
+    "Customer",
+    "CustomerNotFound",
+    "DatabaseUnavailable",
+    "EventNotFound",
+    "FeatureNotInPlan",
+    "Grants",
+    "InvalidOwner",
+    "InvalidPayload",
+    "InvalidReturnUrl",
+    "InvalidSeats",
+    "InvalidSignature",
+    "Invoice",
+    "LimitReached",
+    "Money",
+    "NoSubscription",
+    "NotAllowed",
+    "NotSignedIn",
+    "Owner",
+    "PayloadTooLarge",
+    "PaymentMethod",
+    "PaymentPastDue",
+    "Plan",
+    "PlanNotForSale",
+    "PlanPrice",
+    "Receipt",
+    "Settings",
+    "SettingsError",
+    "StripeError",
+    "StripeNotFound",
+    "StripeRateLimited",
+    "StripeRejected",
+    "StripeUnauthorized",
+    "StripeUnavailable",
+    "Subscription",
+    "SubscriptionItem",
+    "UnknownInterval",
+    "UnknownPlan",
+    "Worker",
+]

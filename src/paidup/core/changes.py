@@ -3,11 +3,11 @@ What happened, for the app: the difference between what we knew and what Stripe 
 
 | kind | fires when | data |
 |---|---|---|
-| `subscription.started` | a subscription gives access for the first time (trial or paid) | `plan`, `status`, `trial_end` |
+| `subscription.started` | access begins (trial or paid) | `plan`, `status`, `trial_end` |
 | `trial.ending` | a trial ends within three days, once per trial end | `plan`, `trial_end` |
 | `plan.changed` | the plan of a live subscription changed | `plan`, `previous_plan` |
 | `plan.unknown` | a live subscription has no price the catalog knows | `prices`, `kept_plan` |
-| `payment.failed` | an attempt to collect an invoice failed, once per attempt | `attempt`, `amount_due`, `currency`, `next_attempt` |
+| `payment.failed` | an attempt to collect failed, once each | `attempt`, `amount_due`, `currency`, `next_attempt` |
 | `payment.recovered` | a past due or unpaid subscription is paid again | `plan` |
 | `subscription.canceling` | it will end and keeps running until then | `plan`, `ends_at` |
 | `subscription.resumed` | a scheduled end was taken back | `plan` |

@@ -69,7 +69,7 @@ class Subscription:
     livemode: bool
     metadata: Mapping[str, str]
     plan: str | None = None
-    """The plan it was last seen on. Kept when its price is unknown to the catalog, so that nobody loses what they pay."""
+    """The plan it was last seen on. Kept when nobody knows its price: it was paid for."""
     past_due_since: datetime | None = None
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
 

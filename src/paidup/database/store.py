@@ -1,8 +1,8 @@
 """
 Stripe's JSON into rows, and rows into our types.
 
-Writes are upserts. Only the holder of a target's lease writes its rows, so a fetch never overwrites a later one, whatever
-the clocks of two machines say. Functions take a session and never commit.
+Writes are upserts. Only the holder of a target's lease writes its rows, so a fetch never overwrites a later one,
+whatever the clocks of two machines say. Functions take a session and never commit.
 """
 
 from __future__ import annotations

@@ -1,0 +1,169 @@
+"""
+The difference between the plans file and what Stripe has: pure, and therefore shown before it is done.
+
+A price's amount cannot be changed at Stripe. A new amount is a new price that takes the lookup key over; the old one is
+archived and keeps its subscribers, who stay on their plan because the plan's key stands in its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.parse import PLAN_KEY, reference
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    One thing to do at Stripe: `action` is create, update, replace or archive; `kind` is product, price or portal.
+
+    `subject` names it for people (`pro`, `pro_month`), `object_id` is Stripe's id when there is one already.
+    """
+
+    action: str
+    kind: str
+    subject: str
+    detail: str
+    params: Mapping[str, Any]
+    object_id: str | None = None
+
+
+def product_id(plan: Plan) -> str:
+    """The id we give a plan's product, so that making it twice is impossible."""
+    return f"paidup_{plan.key}"
+
+
+def sold(catalog: Catalog) -> list[Plan]:
+    """The plans that exist at Stripe."""
+    return [plan for plan in catalog.plans if not plan.is_free]
+
+
+def products(catalog: Catalog, existing: Mapping[str, Json | None]) -> list[Step]:
+    """What to do with products; `existing` is what Stripe has by id, None where there is none."""
+    steps = []
+    for plan in sold(catalog):
+        wanted: dict[str, Any] = {"name": plan.name, "active": True, "metadata": {PLAN_KEY: plan.key}}
+        if plan.description:
+            wanted["description"] = plan.description
+        found = existing.get(product_id(plan))
+        if found is None:
+            params = {"id": product_id(plan), **wanted}
+            steps.append(Step("create", "product", plan.key, plan.name, params))
+            continue
+        changed = {key: value for key, value in wanted.items() if key != "metadata" and found.get(key) != value}
+        if (found.get("metadata") or {}).get(PLAN_KEY) != plan.key:
+            changed["metadata"] = wanted["metadata"]
+        if changed:
+            detail = ", ".join(sorted(changed))
+            steps.append(Step("update", "product", plan.key, detail, changed, object_id=found["id"]))
+    return steps
+
+
+def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
+    """What to do with prices; `existing` are Stripe's active ones with our lookup keys."""
+    by_key = {each["lookup_key"]: each for each in existing if each.get("active")}
+    steps = []
+    for plan in sold(catalog):
+        for price in plan.prices:
+            found = by_key.get(price.lookup_key)
+            if found is None:
+                steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(plan, price)))
+            elif not _is_same(plan, price, found):
+                params = _price(plan, price) | {"transfer_lookup_key": True}
+                detail = f"{_amount(price)} instead of {found.get('unit_amount')} {found.get('currency')}"
+                steps.append(Step("replace", "price", price.lookup_key, detail, params, object_id=found["id"]))
+            elif (found.get("metadata") or {}).get(PLAN_KEY) != plan.key:
+                params = {"metadata": {PLAN_KEY: plan.key}}
+                steps.append(Step("update", "price", price.lookup_key, "metadata", params, object_id=found["id"]))
+    return steps
+
+
+def portal(catalog: Catalog, existing: Json | None, price_ids: Mapping[str, str], mark: tuple[str, str]) -> list[Step]:
+    """What to do with the portal's configuration; `price_ids` is Stripe's id by lookup key."""
+    wanted = _portal(catalog, price_ids)
+    if existing is None:
+        params = {"metadata": {mark[0]: mark[1]}, "features": wanted}
+        return [Step("create", "portal", "configuration", "cards, invoices, cancellation", params)]
+    if _covers(existing.get("features") or {}, wanted):
+        return []
+    return [Step("update", "portal", "configuration", "features", {"features": wanted}, object_id=existing["id"])]
+
+
+def _price(plan: Plan, price: PlanPrice) -> dict[str, Any]:
+    return {
+        "product": product_id(plan),
+        "currency": price.currency,
+        "unit_amount": price.amount,
+        "recurring": {"interval": price.interval},
+        "lookup_key": price.lookup_key,
+        "metadata": {PLAN_KEY: plan.key},
+    }
+
+
+def _is_same(plan: Plan, price: PlanPrice, found: Json) -> bool:
+    recurring = found.get("recurring") or {}
+    return (
+        found.get("unit_amount") == price.amount
+        and found.get("currency") == price.currency
+        and recurring.get("interval") == price.interval
+        and recurring.get("interval_count") == 1
+        and reference(found.get("product")) == product_id(plan)
+    )
+
+
+def _amount(price: PlanPrice) -> str:
+    return f"{price.amount} {price.currency} per {price.interval}"
+
+
+_REASONS = (
+    "too_expensive",
+    "missing_features",
+    "switched_service",
+    "unused",
+    "customer_service",
+    "too_complex",
+    "other",
+)
+
+
+def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
+    features: dict[str, Any] = {
+        "customer_update": {"enabled": True, "allowed_updates": ["email", "name", "address", "tax_id"]},
+        "invoice_history": {"enabled": True},
+        "payment_method_update": {"enabled": True},
+        "subscription_cancel": {
+            "enabled": True,
+            "mode": "at_period_end",
+            "cancellation_reason": {"enabled": True, "options": list(_REASONS)},
+        },
+    }
+    plans = sold(catalog)
+    if len(plans) > 1:
+        features["subscription_update"] = {
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "proration_behavior": "always_invoice",
+            "products": [
+                {"product": product_id(plan), "prices": [price_ids[each.lookup_key] for each in plan.prices]}
+                for plan in plans[:10]  # Stripe shows at most ten
+            ],
+        }
+    return features
+
+
+def _covers(found: Any, wanted: Any) -> bool:
+    """Does what Stripe has say everything that is wanted? It may say more; the order of lists does not matter."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(_covers(found.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return (
+            isinstance(found, Sequence)
+            and len(found) == len(wanted)
+            and all(any(_covers(each, value) for each in found) for value in wanted)
+        )
+    return bool(found == wanted)
