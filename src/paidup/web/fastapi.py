@@ -1,0 +1,307 @@
+"""
+FastAPI: the routes, the gate and the worker beside the app.
+
+A webhook is answered with 2xx only after its event is stored. The caller's owner comes from the app's own sign-in,
+never from the request. Every failure is a problem document (RFC 9457); an exception handler of the app for any of
+paidup's errors takes precedence, so an app may answer with pages instead.
+"""
+
+# No `from __future__ import annotations` here: FastAPI could not resolve the dependencies made inside these functions.
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from paidup.billing import AsyncBilling, Billing
+from paidup.core.access import Access
+from paidup.core.invoice import Invoice
+from paidup.errors import BillingError, CheckoutNotFound, NotAllowed, NotSignedIn, PayloadTooLarge
+from paidup.web import problems
+from paidup.web.origin import check_origin
+from paidup.web.owner import Owner
+
+logger = logging.getLogger("paidup")
+
+_BODY_LIMIT = 16_384
+"""Bytes of a Checkout request; it names a plan, an interval and a number."""
+
+
+class _Checkout(BaseModel):
+    """Everything a browser may say about a purchase. Prices, trials and discounts are the server's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: str = Field(min_length=1, max_length=40)
+    interval: str = Field(default="month", max_length=10)
+    seats: int = Field(default=1, ge=1, le=100_000)
+
+
+class InvalidRequest(BillingError):
+    """The request has fields that do not exist, or values that cannot be."""
+
+    code = "invalid_request"
+    status = 422
+
+
+class BillingRoutes:
+    """
+    Billing's routes for one app.
+
+    `owner` is a dependency of yours, sync or async, that gives who is asking as an `Owner`, or None when nobody is
+    signed in. Mount `router` under a prefix of your choice, and give the app `lifespan`, which runs the worker beside
+    it unless PAIDUP_WORKER is `outside`.
+    """
+
+    def __init__(self, billing: Billing, *, owner: Callable[..., Owner | Awaitable[Owner | None] | None]) -> None:
+        self.billing = billing
+        self._async = AsyncBilling(billing)
+        self._owner = owner
+        self.router = APIRouter(tags=["billing"])
+        self._add_routes()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Run the worker while the app runs, and let it finish what is under way at the end."""
+        if self.billing.settings.worker == "outside":
+            yield
+            return
+        worker = self.billing.worker()
+        worker.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(worker.stop)
+
+    def requires(self, feature: str) -> Any:
+        """
+        A dependency that gives the caller's Access if it includes the feature: `Annotated[Access, routes.requires(…)]`.
+
+        Otherwise the request ends with 402 and the way to pay, or 401. Raises ValueError here and now for a feature
+        that is not in the plans file.
+        """
+        if feature not in self.billing.catalog.features:
+            known = ", ".join(self.billing.catalog.features) or "none"
+            raise ValueError(f"there is no feature {feature!r} in the plans file; it has: {known}")
+        owner_dependency = self._signed_in()
+
+        async def gate(owner: Annotated[Owner, Depends(owner_dependency)]) -> Access:
+            return await self._async.require(owner.id, feature)
+
+        return Depends(gate)
+
+    def requires_limit(self, limit: str, used: Callable[..., int | Awaitable[int]]) -> Any:
+        """
+        A dependency that gives the caller's Access if one more is within the limit; `used` counts what is in use.
+
+        `used` is a dependency of yours. Otherwise the request ends with 402 and the numbers. Raises ValueError here
+        and now for a limit that is not in the plans file.
+        """
+        if limit not in self.billing.catalog.limits:
+            known = ", ".join(self.billing.catalog.limits) or "none"
+            raise ValueError(f"there is no limit {limit!r} in the plans file; it has: {known}")
+        owner_dependency = self._signed_in()
+
+        async def gate(
+            owner: Annotated[Owner, Depends(owner_dependency)], count: Annotated[int, Depends(used)]
+        ) -> Access:
+            return await self._async.require_limit(owner.id, limit, count)
+
+        return Depends(gate)
+
+    def _signed_in(self) -> Callable[..., Awaitable[Owner]]:
+        async def signed_in(request: Request, owner: Annotated[Owner | None, Depends(self._owner)]) -> Owner:
+            self._answer_problems(request)
+            if owner is None:
+                raise NotSignedIn("nobody is signed in", remedy="sign in first")
+            return owner
+
+        return signed_in
+
+    def _manager(self) -> Callable[..., Awaitable[Owner]]:
+        signed_in = self._signed_in()
+
+        async def manager(request: Request, owner: Annotated[Owner, Depends(signed_in)]) -> Owner:
+            check_origin(request.headers, app_url=self.billing.settings.app_url)
+            if not owner.manages_billing:
+                raise NotAllowed("you may not manage this billing", remedy="ask somebody who may")
+            return owner
+
+        return manager
+
+    def _answer_problems(self, request: Request) -> None:
+        """Answer paidup's errors on this route, whosever it is, unless the app has a handler of its own."""
+        handlers: dict[Any, Any] = request.scope["starlette.exception_handlers"][0]
+        handlers.setdefault(BillingError, self._problem)
+
+    async def _problem(self, request: Request, error: Exception) -> Response:
+        error = cast(BillingError, error)
+        if error.status >= 500:
+            logger.error("%s %s: %s", request.method, request.url.path, error)
+        settings = self.billing.settings
+        return JSONResponse(
+            problems.document(error, upgrade_url=settings.app_url + settings.pricing_path),
+            status_code=error.status,
+            media_type=problems.MEDIA_TYPE,
+            headers=problems.headers(error),
+        )
+
+    def _add_routes(self) -> None:
+        router = self.router
+        signed_in, manager = self._signed_in(), self._manager()
+
+        # Both forms are real routes: Stripe takes a redirect for a failure.
+        @router.post("/webhook", include_in_schema=False)
+        @router.post("/webhook/", include_in_schema=False)
+        async def webhook(request: Request) -> Response:
+            self._answer_problems(request)
+            body = await _read(request, self.billing.settings.webhook_max_bytes)
+            receipt = await self._async.receive(body, request.headers.get("stripe-signature"))
+            return JSONResponse({"event": receipt.event_id, "state": receipt.state, "reason": receipt.reason})
+
+        @router.post("/checkout", name="billing_checkout")
+        async def checkout(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _checkout_of(request)
+            found = await self._async.checkout(
+                owner.id,
+                asked.plan,
+                interval=asked.interval,
+                seats=asked.seats,
+                email=owner.email,
+                name=owner.name,
+                return_to=request.url_for("billing_return").path,
+            )
+            return _go(request, str(found.url))
+
+        @router.get("/return", name="billing_return")
+        async def billing_return(
+            request: Request, owner: Annotated[Owner, Depends(signed_in)], session_id: str = ""
+        ) -> Response:
+            if not session_id or len(session_id) > 255:
+                raise CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
+            found = await self._async.finish_checkout(owner.id, session_id)
+            path = self.billing.settings.checkout_done
+            separator = "&" if "?" in path else "?"
+            return RedirectResponse(f"{path}{separator}checkout={found.session_id}&state={found.state}", 303)
+
+        @router.post("/portal", name="billing_portal")
+        async def portal(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id))
+
+        @router.post("/portal/payment-method", name="billing_portal_payment_method")
+        async def payment_method(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id, flow="payment_method_update"))
+
+        @router.get("/access", name="billing_access")
+        async def access(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
+            return _json(_access(await self._async.access(owner.id)))
+
+        @router.get("/invoices", name="billing_invoices")
+        async def invoices(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
+            if not owner.manages_billing:
+                raise NotAllowed("you may not see these invoices", remedy="ask somebody who may")
+            return _json([_invoice(each) for each in await self._async.invoices(owner.id)])
+
+        @router.get("/plans", name="billing_plans")
+        async def plans() -> Response:
+            return JSONResponse([_plan(each) for each in self.billing.catalog.plans])
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The raw bytes, never more than the limit in memory, whatever Content-Length says."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise PayloadTooLarge(f"the body has more than the {limit} bytes allowed", remedy="send less")
+    return bytes(body)
+
+
+def _replayed(request: Request, body: bytes) -> Request:
+    """The request once more, for a parser that wants to read the body itself."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, receive)
+
+
+async def _checkout_of(request: Request) -> _Checkout:
+    """What a form or a JSON body asks for; anything but a plan, an interval and seats is refused."""
+    body = await _read(request, _BODY_LIMIT)
+    try:
+        if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
+            return _Checkout.model_validate_json(body)
+        async with _replayed(request, body).form(max_files=0, max_fields=10) as form:
+            fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+            if len(fields) != len(form.multi_items()):
+                raise InvalidRequest("a field is given twice", remedy="send each field once")
+            return _Checkout.model_validate(fields)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc']) or 'body'}: {each['msg']}" for each in error.errors()
+        )
+        raise InvalidRequest(f"the request is not valid: {faults}", remedy="send plan, interval and seats") from error
+
+
+def _go(request: Request, url: str) -> Response:
+    """On to Stripe: a redirect for a form, the address for a program."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        return _json({"url": url})
+    return RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
+
+
+def _json(body: Any) -> Response:
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _access(access: Access) -> Mapping[str, Any]:
+    subscription = access.subscription
+    return {
+        "plan": access.plan,
+        "plan_name": access.plan_name,
+        "status": access.status,
+        "features": sorted(access.features),
+        "limits": dict(access.limits),
+        "until": access.until.isoformat() if access.until else None,
+        "action": access.action,
+        "reason": access.reason,
+        "canceling": access.is_canceling,
+        "ends_at": subscription.ends_at.isoformat() if subscription and subscription.ends_at else None,
+    }
+
+
+def _invoice(invoice: Invoice) -> Mapping[str, Any]:
+    return {
+        "id": invoice.id,
+        "number": invoice.number,
+        "status": invoice.status,
+        "total": invoice.total,
+        "amount_due": invoice.amount_due,
+        "amount_paid": invoice.amount_paid,
+        "currency": invoice.currency,
+        "created": invoice.created.isoformat(),
+        "hosted_invoice_url": invoice.hosted_invoice_url,
+        "invoice_pdf": invoice.invoice_pdf,
+    }
+
+
+def _plan(plan: Any) -> Mapping[str, Any]:
+    return {
+        "key": plan.key,
+        "name": plan.name,
+        "description": plan.description,
+        "features": sorted(plan.features),
+        "limits": dict(plan.limits),
+        "prices": [
+            {"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in plan.prices
+        ],
+        "trial_days": plan.trial_days,
+        "seats": {"min": plan.seats.min, "max": plan.seats.max} if plan.seats else None,
+        "highlights": list(plan.highlights),
+    }
