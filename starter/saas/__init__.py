@@ -1,0 +1,1 @@
+"""A complete SaaS app on paidup, to copy and make yours."""

@@ -1,0 +1,22 @@
+"""paidup in this app: the one Billing object, and what the app does when something happens to a subscription."""
+
+from __future__ import annotations
+
+from paidup import Billing, Change
+from saas import activity
+from saas.database import database
+from saas.settings import settings
+
+billing = Billing(settings().billing)
+
+
+@billing.on_change()
+def write_history(change: Change) -> None:
+    """Every change that has words for it becomes a line on the user's dashboard."""
+    if change.kind in activity.KINDS:
+        activity.record(database(), change, plan_name=_plan_name(change.data.get("plan")))
+
+
+def _plan_name(key: object) -> str:
+    names = {plan.key: plan.name for plan in billing.catalog.plans}
+    return names.get(str(key), "The plan")

@@ -1,0 +1,79 @@
+"""What the pricing page offers to whom: pure, from the catalog and what the visitor has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from paidup import Access, Plan, PlanPrice
+
+INTERVALS = ("month", "year")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """
+    One card of the pricing page.
+
+    `action` is what its button does: `sign_up`, `checkout`, `portal`, or None when the plan is the visitor's own.
+    """
+
+    plan: Plan
+    price: PlanPrice | None
+    is_current: bool
+    action: str | None
+    label: str
+    note: str
+
+
+def offers(
+    plans: Iterable[Plan], *, interval: str, access: Access | None, held_plan: str | None, wants: str | None = None
+) -> list[Offer]:
+    """
+    The cards in the catalog's order.
+
+    `access` is None for somebody who is not signed in. `held_plan` is the plan of the visitor's live subscription,
+    whether or not it gives access now. `wants` is the plan they chose before they signed up.
+    """
+    return [_offer(plan, interval, access, held_plan, wants) for plan in plans]
+
+
+def yearly_saving(plans: Iterable[Plan]) -> int:
+    """How many percent the best yearly price saves against twelve monthly ones; 0 when none does."""
+    best = 0
+    for plan in plans:
+        month, year = plan.price("month"), plan.price("year")
+        if month and year and month.amount:
+            best = max(best, 100 - year.amount * 100 // (month.amount * 12))
+    return best
+
+
+def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | None, wants: str | None) -> Offer:
+    price = plan.price(interval) or next(iter(plan.prices), None)
+    has_trial = bool(plan.trial_days) and (access is None or access.subscription is None)
+    note = f"{plan.trial_days} days free" if has_trial else ""
+    if has_trial and not plan.trial_requires_card:
+        note += ", no card needed"
+    if access is None:
+        label = "Start for free" if plan.is_free else "Start free trial" if has_trial else f"Get {plan.name}"
+        return Offer(plan, price, is_current=False, action="sign_up", label=label, note=note)
+    if held_plan is not None:
+        return _subscribers_offer(plan, price, access, held_plan)
+    if plan.key == access.plan:
+        return Offer(plan, price, is_current=True, action=None, label="Your plan", note="")
+    if plan.is_free:
+        return Offer(plan, price, is_current=False, action=None, label="Included", note="")
+    label = (
+        "Start free trial" if has_trial else f"Continue with {plan.name}" if wants == plan.key else f"Get {plan.name}"
+    )
+    return Offer(plan, price, is_current=False, action="checkout", label=label, note=note)
+
+
+def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held_plan: str) -> Offer:
+    """A second Checkout would be a second subscription: whoever has one changes it in the portal."""
+    if plan.key == held_plan:
+        return Offer(plan, price, is_current=True, action="portal", label="Manage in billing portal", note="")
+    if plan.is_free:
+        label = "" if access.is_canceling else "Cancel in billing portal"
+        return Offer(plan, price, is_current=False, action="portal" if label else None, label=label, note="")
+    return Offer(plan, price, is_current=False, action="portal", label="Switch in billing portal", note="")

@@ -1,0 +1,1 @@
+"""The app on the web: pages, forms and one small JSON API."""

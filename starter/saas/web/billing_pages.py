@@ -1,0 +1,72 @@
+"""Settings → billing, and the page that greets a user who comes back from Checkout."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from paidup import Checkout, CheckoutNotFound
+from saas.banners import banner_for
+from saas.billing import billing
+from saas.settings import CHECKOUT_DONE, SETTINGS_PAGE
+from saas.web.home import held_name
+from saas.web.rendering import day, page
+from saas.web.viewer import SignedIn
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+@router.get("/settings")
+def settings_page() -> Response:
+    """There is one page of settings so far."""
+    return RedirectResponse(SETTINGS_PAGE, status_code=303)
+
+
+@router.get(SETTINGS_PAGE)
+def billing_page(request: Request, viewer: SignedIn) -> Response:
+    """Plan, status, renewal or end, card and invoices, all from the local database."""
+    owner = viewer.user.owner
+    card = billing.payment_method(owner)
+    return page(
+        request,
+        "billing.html",
+        banner=banner_for(viewer.access, held_name=held_name(viewer), card=card, day=day),
+        held_name=held_name(viewer),
+        card=card,
+        customer=billing.customer(owner),
+        invoices=billing.invoices(owner),
+    )
+
+
+@router.get(CHECKOUT_DONE)
+def welcome(request: Request, viewer: SignedIn, checkout: Annotated[str, Query(max_length=255)] = "") -> Response:
+    """
+    How the Checkout ended, as the database knows it. The address grants nothing.
+
+    Until the truth has arrived the page waits: with JavaScript it asks for the access status, without it the browser
+    goes through the return route again, which asks Stripe.
+    """
+    found = _checkout(viewer.user.owner, checkout)
+    if viewer.access.is_paid and (found is None or found.state != "open"):
+        state = "subscribed"
+    elif found is None:
+        state = "nothing"
+    else:
+        state = {"complete": "waiting", "pending": "payment_pending"}.get(found.state, found.state)
+    return page(
+        request,
+        "welcome.html",
+        state=state,
+        checkout=found,
+        again=f"/billing/return?{urlencode({'session_id': checkout})}",
+    )
+
+
+def _checkout(owner: str, session_id: str) -> Checkout | None:
+    try:
+        return billing.find_checkout(owner, session_id) if session_id else None
+    except CheckoutNotFound:
+        return None

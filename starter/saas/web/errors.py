@@ -1,0 +1,174 @@
+"""
+What went wrong, as a page for people and as problem details for programs.
+
+Every page says what to do next: the plan that would do, the card to update, when to try again.
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn
+from saas.billing import billing
+from saas.settings import PRICING_PAGE, settings
+from saas.web import security
+from saas.web.rendering import page
+from saas.web.viewer import viewer
+
+_log = logging.getLogger(__name__)
+
+_RETRY_AFTER = "5"
+
+_WORDS = {
+    403: ("Not allowed", "You may not do that."),
+    404: ("Page not found", "There is nothing at this address. It may have been moved or deleted."),
+    405: ("That can't be done here", "The page exists, but not for this kind of request."),
+    422: ("That didn't fit", "Something in the form was missing or not understood."),
+    500: ("Something broke", "That is our fault, not yours. It has been recorded; please try again in a while."),
+    503: ("One moment, please", "A part of the app is not answering. Nothing was lost; please try again shortly."),
+}
+
+_ACTIONS = {
+    "change_plan": ("You already have a subscription", "Change its plan instead of buying a second one."),
+    "fix_payment": ("A payment is open", "Your subscription is waiting for a payment. Pay it instead of buying again."),
+    "resume": ("Your subscription is still there", "Resume it instead of buying a second one."),
+    "pending": ("Your payment is on its way", "It can take a few days to arrive. There is nothing to do until then."),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(NotSignedIn, _not_signed_in)
+    app.add_exception_handler(AccessRefused, _access_refused)
+    app.add_exception_handler(CheckoutRefused, _checkout_refused)
+    app.add_exception_handler(BillingError, _billing_error)
+    app.add_exception_handler(SQLAlchemyError, _database_away)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _broken)
+
+
+def _not_signed_in(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotSignedIn)
+    if not _wants_page(request):
+        return _problem_of(error)
+    came_from = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    goal = came_from if request.method == "GET" else "/dashboard"
+    return RedirectResponse(f"/sign-in?{urlencode({'next': goal})}", status_code=303)
+
+
+def _access_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AccessRefused)
+    if not _wants_page(request):
+        return _problem_of(error)
+    _look_up_viewer(request)
+    plans = [plan for plan in billing.catalog.plans if plan.key in error.plans]
+    return page(request, "upgrade.html", status=402, error=error, plans=plans)
+
+
+def _checkout_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CheckoutRefused)
+    if not _wants_page(request):
+        return _problem_of(error)
+    _look_up_viewer(request)
+    title, text = _ACTIONS[error.action]
+    return page(request, "refused.html", status=409, title=title, text=text, action=error.action)
+
+
+def _billing_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BillingError)
+    if error.status >= 500:
+        _log.error("%s: %s", error.code, error.message)
+    if not _wants_page(request):
+        return _problem_of(error)
+    if error.status == 503:
+        title, text = _WORDS[503]
+    elif error.status >= 500:
+        title, text = _WORDS[500]
+    else:
+        title, text = _sentence(error.message), _sentence(error.remedy)
+    return _error_page(request, error.status, title=title, text=text, retry_after=_retry_after(error))
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    _log.error("the database failed", exc_info=error)
+    if not _wants_page(request):
+        return _problem(503, retry_after=_RETRY_AFTER)
+    title, text = _WORDS[503]
+    return _error_page(request, 503, title=title, text=text, retry_after=_RETRY_AFTER)
+
+
+def _invalid_request(request: Request, error: Exception) -> Response:
+    return _plain_error(request, 422)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _plain_error(request, error.status_code)
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    response = _plain_error(request, 500)
+    for name, value in security.headers(settings()).items():  # this answer does not pass through the middleware
+        response.headers[name] = value
+    return response
+
+
+def _plain_error(request: Request, status: int) -> Response:
+    if not _wants_page(request):
+        return _problem(status)
+    title, text = _WORDS.get(status, _WORDS[500 if status >= 500 else 422])
+    return _error_page(request, status, title=title, text=text)
+
+
+def _error_page(request: Request, status: int, *, title: str, text: str, retry_after: str | None = None) -> Response:
+    if status < 500:
+        _look_up_viewer(request)
+    response = page(request, "error.html", status=status, title=title, text=text)
+    if retry_after:
+        response.headers["Retry-After"] = retry_after
+    return response
+
+
+def _problem_of(error: BillingError) -> Response:
+    """Problem details (RFC 9457). What went wrong inside is told by its code alone."""
+    if error.status >= 500:
+        return _problem(error.status, code=error.code, retry_after=_retry_after(error))
+    facts = error.as_dict()
+    title = _sentence(str(facts.pop("message")))
+    return _problem(error.status, title=title, upgrade_url=settings().app_url + PRICING_PAGE, **facts)
+
+
+def _retry_after(error: BillingError) -> str | None:
+    return str(getattr(error, "retry_after", _RETRY_AFTER)) if error.status == 503 else None
+
+
+def _problem(status: int, *, retry_after: str | None = None, **facts: object) -> Response:
+    title, text = _WORDS.get(status, _WORDS[500 if status >= 500 else 422])
+    body = {"type": "about:blank", "title": title, "status": status, "detail": text} | facts
+    headers = {"Retry-After": retry_after} if retry_after else None
+    return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def _look_up_viewer(request: Request) -> None:
+    """So that the error page has its navigation; it must never fail itself."""
+    try:
+        viewer(request)
+    except (SQLAlchemyError, BillingError):
+        _log.warning("an error page was shown without its viewer")
+
+
+def _wants_page(request: Request) -> bool:
+    is_api = request.url.path.startswith("/api/")
+    return not is_api and "text/html" in request.headers.get("accept", "")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""

@@ -1,0 +1,58 @@
+"""The front page and the prices."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+from saas.billing import billing
+from saas.offers import INTERVALS, offers, yearly_saving
+from saas.web.rendering import page
+from saas.web.viewer import MaybeViewer, Viewer
+
+router = APIRouter(default_response_class=HTMLResponse)
+
+
+@router.get("/")
+def home(request: Request, viewer: MaybeViewer) -> HTMLResponse:
+    """What this is, and what it costs."""
+    return page(request, "home.html", **_prices(viewer, "month", None))
+
+
+@router.get("/pricing")
+def pricing(request: Request, viewer: MaybeViewer, interval: str = "month", plan: str = "") -> HTMLResponse:
+    """The plans; `plan` is the one somebody chose before they signed up."""
+    chosen = next((each for each in billing.catalog.plans if each.key == plan and not each.is_free), None)
+    wants = chosen if viewer and not held_plan(viewer) else None
+    return page(request, "pricing.html", wants=wants, **_prices(viewer, interval, plan))
+
+
+def held_plan(viewer: Viewer) -> str | None:
+    """The plan of the viewer's live subscription, whether or not it gives access now."""
+    subscription = viewer.access.subscription
+    if subscription is None or not subscription.is_live:
+        return None
+    return viewer.access.plan if viewer.access.is_paid else subscription.plan or viewer.access.plan
+
+
+def held_name(viewer: Viewer) -> str:
+    """The name of the plan that the viewer's subscription is, or was, for."""
+    subscription = viewer.access.subscription
+    key = subscription.plan if subscription is not None else None
+    return next((each.name for each in billing.catalog.plans if each.key == key), viewer.access.plan_name)
+
+
+def _prices(viewer: Viewer | None, interval: str, wants: str | None) -> dict[str, object]:
+    interval = interval if interval in INTERVALS else "month"
+    plans = billing.catalog.plans
+    return {
+        "interval": interval,
+        "saving": yearly_saving(plans),
+        "offers": offers(
+            plans,
+            interval=interval,
+            access=viewer.access if viewer else None,
+            held_plan=held_plan(viewer) if viewer else None,
+            wants=wants,
+        ),
+    }
