@@ -1,0 +1,30 @@
+"""`paidup queue`: what is not in step with Stripe."""
+
+from __future__ import annotations
+
+import typer
+
+from paidup.billing import Billing
+from paidup.cli.output import AsJson, show
+
+
+def queue(
+    limit: int = typer.Option(50, min=1, max=1000, help="How many at most, the longest waiting first."),
+    as_json: bool = AsJson,
+) -> None:
+    """List what waits to be synchronised, and what was given up on. Exit code 1 when something was given up on."""
+    rows: list[dict[str, object]] = [
+        {
+            "target": each.target,
+            "behind": each.requested - each.applied,
+            "attempts": each.attempts,
+            "available_at": each.available_at,
+            "gave_up_at": each.gave_up_at,
+            "last_error": each.last_error,
+        }
+        for each in Billing.from_env().queue(limit=limit)
+    ]
+    columns = ("target", "behind", "attempts", "available_at", "gave_up_at", "last_error")
+    show(rows, columns, as_json=as_json, empty="everything is in step")
+    if any(row["gave_up_at"] for row in rows):
+        raise typer.Exit(1)

@@ -1,0 +1,27 @@
+"""`paidup worker`: the worker in a process of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from paidup.cli.host import App, billing_of
+
+
+def worker(
+    app_path: str = App,
+    threads: int = typer.Option(4, min=1, max=64, help="How many customers are synchronised side by side."),
+    once: bool = typer.Option(False, "--once", help="Process what there is, then end."),
+) -> None:
+    """
+    Process webhooks: synchronise what they name, and hand changes to the app's handlers.
+
+    Any number may run, on any machine. SIGTERM and Ctrl-C let what is under way finish. Without --app changes are left
+    for a worker that knows the app's handlers.
+    """
+    found = billing_of(app_path).worker(threads=threads, deliver_changes=app_path is not None)
+    if once:
+        found.run_until_idle()
+        return
+    typer.echo("paidup worker is running")
+    found.run_forever()
+    typer.echo("paidup worker has ended")
