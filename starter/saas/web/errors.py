@@ -7,6 +7,8 @@ Every page says what to do next: the plan that would do, the card to update, whe
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
@@ -19,16 +21,21 @@ from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn
 from saas.billing import billing
 from saas.settings import PRICING_PAGE, settings
 from saas.web import security
+from saas.web.home import price_cards
 from saas.web.rendering import page
-from saas.web.viewer import viewer
+from saas.web.viewer import Viewer, viewer
 
 _log = logging.getLogger(__name__)
 
 _RETRY_AFTER = "5"
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 _WORDS = {
+    401: ("Not signed in", "Sign in first."),
+    402: ("Payment required", "Your plan does not include this."),
     403: ("Not allowed", "You may not do that."),
     404: ("Page not found", "There is nothing at this address. It may have been moved or deleted."),
+    409: ("That is in the way of something else", "Look at your billing settings first."),
     405: ("That can't be done here", "The page exists, but not for this kind of request."),
     422: ("That didn't fit", "Something in the form was missing or not understood."),
     500: ("Something broke", "That is our fault, not yours. It has been recorded; please try again in a while."),
@@ -68,9 +75,8 @@ def _access_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, AccessRefused)
     if not _wants_page(request):
         return _problem_of(error)
-    _look_up_viewer(request)
     plans = [plan for plan in billing.catalog.plans if plan.key in error.plans]
-    return page(request, "upgrade.html", status=402, error=error, plans=plans)
+    return page(request, "upgrade.html", status=402, error=error, **price_cards(_look_up_viewer(request), plans))
 
 
 def _checkout_refused(request: Request, error: Exception) -> Response:
@@ -140,29 +146,30 @@ def _error_page(request: Request, status: int, *, title: str, text: str, retry_a
 def _problem_of(error: BillingError) -> Response:
     """Problem details (RFC 9457). What went wrong inside is told by its code alone."""
     if error.status >= 500:
-        return _problem(error.status, code=error.code, retry_after=_retry_after(error))
+        return _problem(error.status, {"code": error.code}, retry_after=_retry_after(error))
     facts = error.as_dict()
-    title = _sentence(str(facts.pop("message")))
-    return _problem(error.status, title=title, upgrade_url=settings().app_url + PRICING_PAGE, **facts)
+    detail = _sentence(str(facts.pop("message")))
+    return _problem(error.status, facts | {"detail": detail, "upgrade_url": settings().app_url + PRICING_PAGE})
 
 
 def _retry_after(error: BillingError) -> str | None:
     return str(getattr(error, "retry_after", _RETRY_AFTER)) if error.status == 503 else None
 
 
-def _problem(status: int, *, retry_after: str | None = None, **facts: object) -> Response:
+def _problem(status: int, facts: Mapping[str, object] = _NOTHING, *, retry_after: str | None = None) -> Response:
     title, text = _WORDS.get(status, _WORDS[500 if status >= 500 else 422])
-    body = {"type": "about:blank", "title": title, "status": status, "detail": text} | facts
+    body = {"type": "about:blank", "title": title, "status": status, "detail": text} | dict(facts)
     headers = {"Retry-After": retry_after} if retry_after else None
     return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
 
 
-def _look_up_viewer(request: Request) -> None:
+def _look_up_viewer(request: Request) -> Viewer | None:
     """So that the error page has its navigation; it must never fail itself."""
     try:
-        viewer(request)
+        return viewer(request)
     except (SQLAlchemyError, BillingError):
         _log.warning("an error page was shown without its viewer")
+        return None
 
 
 def _wants_page(request: Request) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
+from paidup import Plan
 from saas.billing import billing
 from saas.offers import INTERVALS, offers, yearly_saving
 from saas.web.rendering import page
@@ -16,7 +20,7 @@ router = APIRouter(default_response_class=HTMLResponse)
 @router.get("/")
 def home(request: Request, viewer: MaybeViewer) -> HTMLResponse:
     """What this is, and what it costs."""
-    return page(request, "home.html", **_prices(viewer, "month", None))
+    return page(request, "home.html", **price_cards(viewer, billing.catalog.plans))
 
 
 @router.get("/pricing")
@@ -24,7 +28,8 @@ def pricing(request: Request, viewer: MaybeViewer, interval: str = "month", plan
     """The plans; `plan` is the one somebody chose before they signed up."""
     chosen = next((each for each in billing.catalog.plans if each.key == plan and not each.is_free), None)
     wants = chosen if viewer and not held_plan(viewer) else None
-    return page(request, "pricing.html", wants=wants, **_prices(viewer, interval, plan))
+    cards = price_cards(viewer, billing.catalog.plans, interval=interval, wants=plan)
+    return page(request, "pricing.html", wants=wants, **cards)
 
 
 def held_plan(viewer: Viewer) -> str | None:
@@ -42,12 +47,15 @@ def held_name(viewer: Viewer) -> str:
     return next((each.name for each in billing.catalog.plans if each.key == key), viewer.access.plan_name)
 
 
-def _prices(viewer: Viewer | None, interval: str, wants: str | None) -> dict[str, object]:
+def price_cards(
+    viewer: Viewer | None, plans: Sequence[Plan], *, interval: str = "month", wants: str | None = None
+) -> dict[str, Any]:
+    """What the templates with plan cards need."""
     interval = interval if interval in INTERVALS else "month"
-    plans = billing.catalog.plans
     return {
         "interval": interval,
         "saving": yearly_saving(plans),
+        "currency": billing.catalog.currency,
         "offers": offers(
             plans,
             interval=interval,
