@@ -40,7 +40,9 @@ CATALOG = Catalog(
 )
 
 
-def an_item(lookup_key: str | None = "pro_month", *, plan_hint: str | None = None, id: str = "si_1") -> SubscriptionItem:
+def an_item(
+    lookup_key: str | None = "pro_month", *, plan_hint: str | None = None, id: str = "si_1"
+) -> SubscriptionItem:
     return SubscriptionItem(
         id=id,
         price=f"price_{lookup_key}",
@@ -57,7 +59,9 @@ def an_item(lookup_key: str | None = "pro_month", *, plan_hint: str | None = Non
     )
 
 
-def a_subscription(status: str = "active", *, items: tuple[SubscriptionItem, ...] = (), **fields: object) -> Subscription:
+def a_subscription(
+    status: str = "active", *, items: tuple[SubscriptionItem, ...] = (), **fields: object
+) -> Subscription:
     subscription = Subscription(
         id="sub_1",
         customer="cus_1",

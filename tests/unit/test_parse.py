@@ -103,7 +103,11 @@ def test_expanded_and_bare_references_are_the_same() -> None:
 
 
 def test_an_expanded_card_has_a_label() -> None:
-    method = {"id": "pm_1", "type": "card", "card": {"brand": "visa", "last4": "4242", "exp_month": 5, "exp_year": 2030}}
+    method = {
+        "id": "pm_1",
+        "type": "card",
+        "card": {"brand": "visa", "last4": "4242", "exp_month": 5, "exp_year": 2030},
+    }
     found = parse.subscription(a_subscription_body(default_payment_method=method)).payment_method
     assert found is not None
     assert found.label == "Visa •••• 4242"

@@ -1,0 +1,111 @@
+"""The plans file: what it means, and that everything wrong with it is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paidup.catalog import file
+from paidup.errors import CatalogError
+
+GOOD = """
+currency = "eur"
+default_plan = "free"
+[features.reports]
+name = "Reports"
+[limits.projects]
+name = "Projects"
+[plans.free]
+name = "Free"
+limits = { projects = 2 }
+[plans.pro]
+name = "Pro"
+group = "main"
+features = ["reports"]
+limits = { projects = "unlimited" }
+trial_days = 14
+trial_requires_card = false
+seats = { min = 2, max = 50 }
+highlights = ["Everything"]
+[plans.pro.prices.month]
+amount = 2900
+[plans.pro.prices.year]
+amount = 29000
+currency = "usd"
+lookup_key = "pro_yearly_2026"
+"""
+
+
+def problems_of(text: str) -> dict[str, str]:
+    with pytest.raises(CatalogError) as error:
+        file.loads(text)
+    assert all(each.remedy for each in error.value.problems)
+    return {each.key: each.message for each in error.value.problems}
+
+
+def test_a_plan_has_what_the_file_says() -> None:
+    catalog = file.loads(GOOD)
+    pro = catalog.plan("pro")
+    assert [plan.key for plan in catalog.plans] == ["free", "pro"]
+    assert (pro.features, pro.limits, pro.trial_days, pro.trial_requires_card) == (
+        {"reports"},
+        {"projects": None},
+        14,
+        False,
+    )
+    assert [(p.interval, p.amount, p.currency, p.lookup_key) for p in pro.prices] == [
+        ("month", 2900, "eur", "pro_month"),
+        ("year", 29000, "usd", "pro_yearly_2026"),
+    ]
+    assert catalog.default.is_free
+
+
+def test_every_mistake_of_form_is_told_at_once() -> None:
+    text = GOOD.replace('name = "Pro"', "").replace("amount = 2900\n", 'amount = "29"\n') + "\nfoo = 1\n"
+    found = problems_of(text)
+    assert found["plans.pro.name"] == "is missing"
+    assert found["plans.pro.prices.year.foo"] == "is not a known key"
+    assert "plans.pro.prices.month.amount" in found
+
+
+def test_every_contradiction_is_told_at_once() -> None:
+    text = (
+        GOOD.replace('default_plan = "free"', 'default_plan = "pro"')
+        .replace('features = ["reports"]', 'features = ["charts"]')
+        .replace("min = 2, max = 50", "min = 9, max = 3")
+        .replace('lookup_key = "pro_yearly_2026"', 'lookup_key = "pro_month"')
+        .replace("limits = { projects = 2 }", "limits = { seats = 2 }\ntrial_days = 3")
+        .replace("[plans.pro.prices.month]", "[plans.pro.prices.fortnight]\namount = 1\n[plans.pro.prices.month]")
+    )
+    assert set(problems_of(text)) == {
+        "default_plan",
+        "plans.pro.features",
+        "plans.pro.seats",
+        "plans.pro.prices.year",
+        "plans.pro.prices",
+        "plans.free.limits",
+        "plans.free.trial_days",
+    }
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "29.5", "true", "100000000"])
+def test_an_amount_is_a_positive_whole_number_of_minor_units(amount: str) -> None:
+    """H60."""
+    assert "plans.pro.prices.month.amount" in problems_of(GOOD.replace("amount = 2900\n", f"amount = {amount}\n"))
+
+
+def test_a_file_that_is_not_toml_names_its_line() -> None:
+    assert "line 2" in problems_of("a = 1\nb = = 2")["plans.toml"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere.toml"
+    with pytest.raises(CatalogError, match=r"nowhere\.toml"):
+        file.load(missing)
+
+
+def test_the_example_in_the_documentation_is_valid() -> None:
+    assert file.__doc__ is not None
+    example = file.__doc__.split("```toml")[1].split("```")[0]
+    assert file.loads(example).plan("pro").limits == {"projects": None}
