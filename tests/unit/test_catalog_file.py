@@ -49,7 +49,7 @@ def test_a_plan_has_what_the_file_says() -> None:
     pro = catalog.plan("pro")
     assert [plan.key for plan in catalog.plans] == ["free", "pro"]
     assert (pro.features, pro.limits, pro.trial_days, pro.trial_requires_card) == (
-        {"reports"},
+        frozenset({"reports"}),
         {"projects": None},
         14,
         False,

@@ -10,7 +10,7 @@ from paidup.core import event, targets
 from paidup.core.targets import Part
 
 
-def an_event_body(type: str = "customer.subscription.updated", **fields: Any) -> dict[str, Any]:
+def an_event_body(type: str | None = "customer.subscription.updated", **fields: Any) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": "evt_1",
         "object": "event",

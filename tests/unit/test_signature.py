@@ -17,7 +17,7 @@ BODY = json.dumps({"id": "evt_1", "name": "Zoë Ünal — 名前"}, ensure_ascii
 
 
 def a_header(body: bytes = BODY, *, secret: str = SECRET, at: datetime = NOW) -> str:
-    return stripe.WebhookSignature.generate_signature_header(body.decode(), secret, timestamp=int(at.timestamp()))
+    return str(stripe.WebhookSignature.generate_signature_header(body.decode(), secret, timestamp=int(at.timestamp())))
 
 
 def check(body: bytes, header: str | None, *secrets: str, now: datetime = NOW) -> int:
