@@ -1,8 +1,8 @@
 """
 Find a Chromium for the browser tests, and get one when there is none.
 
-`python scripts/chromium.py` prints the path of the browser, installing it first if need be; everything else it says goes
-to stderr. The order: `CHROMIUM_PATH`, the system's Chromium or Chrome, Debian's package, playwright's own download.
+`python scripts/chromium.py` prints the path of the browser, installing it first if need be; everything else it says
+goes to stderr. The order: `CHROMIUM_PATH`, the system's Chromium or Chrome, Debian's package, playwright's download.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def _install_from_playwright() -> None:
 def _become_root() -> list[str] | None:
     if os.geteuid() == 0:
         return []
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
-        return ["sudo", "-n"]
+    sudo = ["sudo", "-n"]
+    if shutil.which("sudo") and subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode == 0:
+        return sudo
     return None
 
 

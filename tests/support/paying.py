@@ -1,0 +1,25 @@
+"""A user at Stripe's hosted pages, without a browser: what a form there sends."""
+
+from __future__ import annotations
+
+import httpx
+
+GOOD_CARD = "4242424242424242"
+DECLINED_CARD = "4000000000000002"
+FAILS_LATER_CARD = "4000000000000341"
+
+
+def pay(url: str, *, number: str | None = GOOD_CARD) -> str:
+    """
+    Fill in the Checkout page and submit it; the address it leads to, unvisited.
+
+    None as the number submits a page without card fields. Raises AssertionError when the page stays where it is.
+    """
+    form = {"email": "payer@example.com"}
+    if number is not None:
+        form |= {"cardNumber": number, "cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "A Payer"}
+    answer = httpx.post(url, data=form, timeout=30)
+    assert answer.status_code == 303, answer.text
+    where = answer.headers["location"]
+    assert "/c/pay/" not in where, f"the page did not accept the payment: {where}"
+    return where
