@@ -1,0 +1,226 @@
+"""The inbox on real databases: what is stored, who may work on it, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from paidup import inbox
+from paidup.core import event as events
+from paidup.core import targets
+from paidup.database.engine import Database
+from paidup.database.tables import StoredEvent, SyncTarget
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+TARGET = "customer:cus_1"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def accept(database: Database, event_id: str, *, type: str = "invoice.paid", now: datetime = NOW) -> inbox.Receipt:
+    body = {
+        "id": event_id,
+        "object": "event",
+        "type": type,
+        "livemode": False,
+        "created": int(now.timestamp()),
+        "data": {"object": {"id": "in_1", "object": "invoice", "customer": "cus_1"}},
+    }
+    event = events.parse(body)
+    with database.write() as session:
+        route = targets.route(event, livemode=False)
+        return inbox.accept(session, event, route=route, payload=json.dumps(body), secret=0, now=now)
+
+
+def claim(database: Database, *, now: datetime = NOW) -> inbox.Claim | None:
+    with database.write() as session:
+        return inbox.claim(session, now=now)
+
+
+def claimed(database: Database, *, now: datetime = NOW) -> inbox.Claim:
+    taken = claim(database, now=now)
+    assert taken is not None
+    return taken
+
+
+def finish(database: Database, taken: inbox.Claim, *, now: datetime = NOW) -> None:
+    with database.write() as session:
+        inbox.finish(session, taken, now=now)
+
+
+def fail(database: Database, taken: inbox.Claim, *, now: datetime = NOW) -> bool:
+    with database.write() as session:
+        return inbox.retry(session, taken, error="StripeUnavailable: no answer", now=now)
+
+
+def event_state(database: Database, event_id: str) -> str:
+    with database.read() as session:
+        return session.get_one(StoredEvent, event_id).state
+
+
+def test_an_event_is_stored_and_its_target_is_dirty(database: Database) -> None:
+    assert accept(database, "evt_1") == inbox.Receipt("evt_1", "pending")
+    taken = claimed(database)
+    assert (taken.target, taken.requested, taken.event_ids, taken.event_types) == (
+        TARGET,
+        1,
+        ("evt_1",),
+        frozenset({"invoice.paid"}),
+    )
+
+
+def test_a_repeated_delivery_is_stored_once(database: Database) -> None:
+    """H3: in turn."""
+    assert [accept(database, "evt_1").state for _ in range(3)] == ["pending", "duplicate", "duplicate"]
+    with database.read() as session:
+        assert session.get_one(StoredEvent, "evt_1").deliveries == 3
+        assert session.get_one(SyncTarget, TARGET).requested == 1
+
+
+def test_parallel_deliveries_of_one_event_are_stored_once(database: Database) -> None:
+    """H3: in parallel, on a real database."""
+    with ThreadPoolExecutor(8) as pool:
+        states = list(pool.map(lambda _: accept(database, "evt_1").state, range(16)))
+    assert sorted(states) == ["duplicate"] * 15 + ["pending"]
+    with database.read() as session:
+        assert session.get_one(SyncTarget, TARGET).requested == 1
+
+
+def test_parallel_events_of_one_customer_all_count(database: Database) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: accept(database, f"evt_{n}"), range(24)))
+    taken = claimed(database)
+    assert (taken.requested, len(taken.event_ids)) == (24, 24)
+
+
+def test_two_workers_never_get_the_same_target(database: Database) -> None:
+    accept(database, "evt_1")
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: claim(database), range(8)))
+    assert len([each for each in taken if each is not None]) == 1
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_late_worker_changes_nothing(database: Database) -> None:
+    accept(database, "evt_1")
+    stalled = claimed(database)
+    later = NOW + inbox.LEASE + timedelta(seconds=1)
+    second = claimed(database, now=later)
+    with pytest.raises(inbox.LeaseLost):
+        finish(database, stalled, now=later)
+    assert event_state(database, "evt_1") == "pending"
+    finish(database, second, now=later)
+    assert event_state(database, "evt_1") == "done"
+
+
+def test_an_event_that_comes_during_a_synchronisation_causes_another(database: Database) -> None:
+    accept(database, "evt_1")
+    taken = claimed(database)
+    accept(database, "evt_2")
+    finish(database, taken)
+    assert (event_state(database, "evt_1"), event_state(database, "evt_2")) == ("done", "pending")
+    assert claim(database) is None, "the rest of a burst waits for the debounce"
+    assert claimed(database, now=NOW + inbox.DEBOUNCE).event_ids == ("evt_2",)
+
+
+def test_after_a_quiet_time_an_event_is_available_at_once(database: Database) -> None:
+    accept(database, "evt_1")
+    finish(database, claimed(database))
+    later = NOW + timedelta(hours=1)
+    accept(database, "evt_2", now=later)
+    assert claimed(database, now=later).event_ids == ("evt_2",)
+
+
+def test_a_failure_is_retried_later_and_later(database: Database) -> None:
+    """H7, H9: a failed attempt is not mistaken for a processed event."""
+    accept(database, "evt_1")
+    now, waits = NOW, []
+    for _ in range(4):
+        taken = claimed(database, now=now)
+        fail(database, taken, now=now)
+        with database.read() as session:
+            due = inbox.next_due(session)
+        assert due is not None
+        waits.append(due - now)
+        assert claim(database, now=due - timedelta(milliseconds=1)) is None
+        now = due
+    assert all(later >= earlier for earlier, later in itertools.pairwise(waits))
+    finish(database, claimed(database, now=now), now=now)
+    assert event_state(database, "evt_1") == "done"
+
+
+def test_after_the_last_attempt_it_is_given_up_and_visible(database: Database) -> None:
+    accept(database, "evt_1")
+    now = NOW
+    for _ in range(inbox.MAX_ATTEMPTS):
+        gave_up = fail(database, claimed(database, now=now), now=now)
+        now += timedelta(days=1)
+    assert gave_up
+    assert claim(database, now=now) is None
+    with database.read() as session:
+        row = session.get_one(StoredEvent, "evt_1")
+        assert (row.state, row.error) == ("failed", "StripeUnavailable: no answer")
+
+
+@pytest.mark.parametrize("how", ["delivered again", "another event", "replayed"])
+def test_what_was_given_up_starts_again(database: Database, how: str) -> None:
+    """H9: a row that exists is no reason to ignore a retry."""
+    accept(database, "evt_1")
+    now = NOW
+    for _ in range(inbox.MAX_ATTEMPTS):
+        fail(database, claimed(database, now=now), now=now)
+        now += timedelta(days=1)
+    match how:
+        case "delivered again":
+            accept(database, "evt_1", now=now)
+        case "another event":
+            accept(database, "evt_2", now=now)
+        case _:
+            with database.write() as session:
+                assert inbox.replay(session, "evt_1", now=now)
+    taken = claimed(database, now=now)
+    assert taken.attempts == 0
+    assert ("evt_1" in taken.event_ids) is (how != "another event")
+
+
+def test_an_ignored_event_is_kept_with_its_reason_and_asks_for_nothing(database: Database) -> None:
+    assert accept(database, "evt_1", type="charge.succeeded") == inbox.Receipt("evt_1", "ignored", "unknown_type")
+    assert claim(database) is None
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(SyncTarget)) == 0
+
+
+def test_an_event_and_its_target_are_stored_both_or_neither(database: Database) -> None:
+    """H8: nothing is half stored when the transaction fails."""
+
+    class PowerCut(Exception):
+        pass
+
+    def interrupted() -> None:
+        event = events.parse(
+            {
+                "id": "evt_1",
+                "object": "event",
+                "type": "customer.updated",
+                "data": {"object": {"object": "customer", "id": "cus_1"}},
+            }
+        )
+        with database.write() as session:
+            inbox.accept(session, event, route=targets.Route(TARGET, None), payload="{}", secret=0, now=NOW)
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        interrupted()
+    with database.read() as session:
+        assert session.get(StoredEvent, "evt_1") is None
+        assert session.get(SyncTarget, TARGET) is None
