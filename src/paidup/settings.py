@@ -6,13 +6,11 @@ Secrets are `SecretStr`: they never show in a repr, a log or an error.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from paidup.errors import Problem, SettingsError
@@ -32,31 +30,6 @@ _REMEDIES = {
 }
 
 
-def _env(name: str, **rest: Any) -> Any:
-    """A field of this environment variable; by field name too, for overrides in code."""
-    return Field(validation_alias=AliasChoices(name, _FIELD_OF[name]), **rest)
-
-
-_FIELD_OF = {
-    "STRIPE_SECRET_KEY": "secret_key",
-    "STRIPE_WEBHOOK_SECRET": "webhook_secrets",
-    "STRIPE_API_BASE": "api_base",
-    "DATABASE_URL": "database_url",
-    "APP_URL": "app_url",
-    "PAIDUP_PLANS": "plans_file",
-    "PAIDUP_CHECKOUT_DONE": "checkout_done",
-    "PAIDUP_CHECKOUT_CANCELED": "checkout_canceled",
-    "PAIDUP_PORTAL_RETURN": "portal_return",
-    "PAIDUP_PRICING": "pricing_path",
-    "PAIDUP_RETURN_HOSTS": "return_hosts",
-    "PAIDUP_WORKER": "worker",
-    "PAIDUP_PAST_DUE_GRACE_DAYS": "past_due_grace",
-    "PAIDUP_WEBHOOK_TOLERANCE_SECONDS": "webhook_tolerance",
-    "PAIDUP_WEBHOOK_MAX_BYTES": "webhook_max_bytes",
-}
-_ENV_OF = {field: env for env, field in _FIELD_OF.items()}
-
-
 class Settings(BaseSettings):
     """
     Everything paidup is configured with. Field by field, the environment variable is named in the docs and in errors.
@@ -64,23 +37,26 @@ class Settings(BaseSettings):
     `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
-    secret_key: SecretStr = _env("STRIPE_SECRET_KEY")
-    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = _env("STRIPE_WEBHOOK_SECRET")
-    api_base: str | None = _env("STRIPE_API_BASE", default=None)
-    database_url: SecretStr = _env("DATABASE_URL")
-    app_url: str = _env("APP_URL")
-    plans_file: str = _env("PAIDUP_PLANS", default="plans.toml")
-    checkout_done: str = _env("PAIDUP_CHECKOUT_DONE", default="/")
-    checkout_canceled: str = _env("PAIDUP_CHECKOUT_CANCELED", default="/")
-    portal_return: str = _env("PAIDUP_PORTAL_RETURN", default="/")
-    pricing_path: str = _env("PAIDUP_PRICING", default="/pricing")
-    return_hosts: Annotated[tuple[str, ...], NoDecode] = _env("PAIDUP_RETURN_HOSTS", default=())
-    worker: Literal["inside", "outside"] = _env("PAIDUP_WORKER", default="inside")
-    past_due_grace: timedelta = _env("PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
-    webhook_tolerance: timedelta = _env("PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300))
-    webhook_max_bytes: int = _env("PAIDUP_WEBHOOK_MAX_BYTES", default=1_048_576, ge=65_536)
+    secret_key: SecretStr = Field(validation_alias="STRIPE_SECRET_KEY")
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(validation_alias="STRIPE_WEBHOOK_SECRET")
+    api_base: str | None = Field(validation_alias="STRIPE_API_BASE", default=None)
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    app_url: str = Field(validation_alias="APP_URL")
+    plans_file: str = Field(validation_alias="PAIDUP_PLANS", default="plans.toml")
+    checkout_done: str = Field(validation_alias="PAIDUP_CHECKOUT_DONE", default="/")
+    checkout_canceled: str = Field(validation_alias="PAIDUP_CHECKOUT_CANCELED", default="/")
+    portal_return: str = Field(validation_alias="PAIDUP_PORTAL_RETURN", default="/")
+    pricing_path: str = Field(validation_alias="PAIDUP_PRICING", default="/pricing")
+    return_hosts: Annotated[tuple[str, ...], NoDecode] = Field(validation_alias="PAIDUP_RETURN_HOSTS", default=())
+    worker: Literal["inside", "outside"] = Field(validation_alias="PAIDUP_WORKER", default="inside")
+    past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
+    webhook_tolerance: timedelta = Field(
+        validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
+    )
+    webhook_max_bytes: int = Field(validation_alias="PAIDUP_WEBHOOK_MAX_BYTES", default=1_048_576, ge=65_536)
 
     @property
     def livemode(self) -> bool:
@@ -92,17 +68,16 @@ class Settings(BaseSettings):
         """
         Read the environment; `overrides` are values by field name and win.
 
-        Raises SettingsError with every problem there is.
+        Raises SettingsError with every problem there is, TypeError for an override that is not a setting.
         """
-        problems = _contradictions(overrides)
+        unknown = overrides.keys() - cls.model_fields.keys()
+        if unknown:
+            raise TypeError(f"there is no setting {', '.join(sorted(unknown))}")
         try:
-            settings = cls(**overrides)
+            return cls(**{str(cls.model_fields[name].validation_alias): value for name, value in overrides.items()})
         except ValidationError as error:
-            problems += [_problem(each) for each in error.errors(include_url=False, include_input=False)]
-            raise SettingsError(problems) from None  # the cause would quote the values
-        if problems:
-            raise SettingsError(problems)
-        return settings
+            problems = [_problem(each) for each in error.errors(include_url=False, include_input=False)]
+        raise SettingsError(problems)  # not from the ValidationError, which quotes the values
 
     @field_validator("webhook_secrets", "return_hosts", mode="before")
     @classmethod
@@ -110,6 +85,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
 
     @field_validator("secret_key")
     @classmethod
@@ -132,6 +112,14 @@ class Settings(BaseSettings):
                 raise ValueError("every signing secret starts with whsec_")
         return value
 
+    @field_validator("return_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if urlsplit(f"//{each}").netloc != each or "@" in each or not each.isascii():
+                raise ValueError("these are host names (with a port if it is not 443), without scheme and path")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _has_a_driver(cls, value: SecretStr) -> SecretStr:
@@ -140,22 +128,31 @@ class Settings(BaseSettings):
             if url.startswith(prefix):
                 return SecretStr("postgresql+psycopg://" + url.removeprefix(prefix))
         if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
-            raise ValueError("only PostgreSQL and SQLite files are supported")
+            raise ValueError("only PostgreSQL (with psycopg 3) and SQLite files are supported")
         if url == "sqlite:///" or ":memory:" in url:
             raise ValueError("an in-memory database would forget who has paid")
         return value
 
-    @field_validator("app_url", "api_base")
+    @field_validator("api_base")
     @classmethod
-    def _is_an_origin(cls, value: str | None) -> str | None:
+    def _is_stripes_with_a_live_key(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ValueError("this is not an http(s) address")
+        value = _address(value).rstrip("/")
+        key: SecretStr | None = info.data.get("secret_key")
+        if key is not None and key.get_secret_value().startswith(_LIVE) and value != STRIPE:
+            raise ValueError("a live key must never be sent to a host that is not Stripe's")
+        return value
+
+    @field_validator("app_url")
+    @classmethod
+    def _is_an_origin(cls, value: str) -> str:
+        parts = urlsplit(_address(value))
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError("plain http is only for this machine; use https")
-        return value.rstrip("/")
+        if parts.path not in ("", "/"):
+            raise ValueError("this has a path; the paths of the app are settings of their own")
+        return f"{parts.scheme}://{parts.netloc.lower()}"
 
     @field_validator("checkout_done", "checkout_canceled", "portal_return", "pricing_path")
     @classmethod
@@ -167,12 +164,12 @@ class Settings(BaseSettings):
     @field_validator("past_due_grace", mode="before")
     @classmethod
     def _days(cls, value: object) -> object:
-        return timedelta(days=float(value)) if isinstance(value, str | int | float) else value
+        return _duration(value, timedelta(days=1))
 
     @field_validator("webhook_tolerance", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
-        return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+        return _duration(value, timedelta(seconds=1))
 
     @field_validator("past_due_grace", "webhook_tolerance")
     @classmethod
@@ -189,24 +186,25 @@ class Settings(BaseSettings):
         return value
 
 
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    port_is_fine = parts.port is None or parts.port > 0  # reading it raises ValueError for what is not a number
+    is_plain = "@" not in parts.netloc and not parts.query and not parts.fragment and value.isascii()
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine or not is_plain:
+        raise ValueError("this is not an http(s) address")
+    return value
+
+
+def _duration(value: object, unit: timedelta) -> object:
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return float(str(value)) * unit
+    except (ValueError, OverflowError):
+        raise ValueError("this is not a number") from None
+
+
 def _problem(error: Any) -> Problem:
-    name = str(error["loc"][0]) if error["loc"] else "settings"
-    key = _ENV_OF.get(name, name)
+    key = str(error["loc"][0])
     message = "is not set" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
     return Problem(key, message, _REMEDIES.get(key, "correct the value, or unset it for the default"))
-
-
-def _contradictions(overrides: Mapping[str, Any]) -> list[Problem]:
-    """What no single value shows; read from the raw ones, so that it is reported beside everything else."""
-    key = overrides.get("secret_key", os.environ.get("STRIPE_SECRET_KEY", ""))
-    key = key.get_secret_value() if isinstance(key, SecretStr) else str(key)
-    base = str(overrides.get("api_base", os.environ.get("STRIPE_API_BASE")) or STRIPE).rstrip("/")
-    if key.startswith(_LIVE) and base != STRIPE:
-        return [
-            Problem(
-                "STRIPE_API_BASE",
-                "a live key must never be sent to a host that is not Stripe's",
-                "unset it, or use a test key",
-            )
-        ]
-    return []
