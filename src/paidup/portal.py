@@ -10,9 +10,6 @@ from paidup.database.engine import Database
 from paidup.errors import CustomerNotFound, StripeNotFound
 from paidup.stripe_api.gateway import Gateway
 
-PORTAL_MARK = ("paidup", "portal")
-"""The metadata by which the catalog's portal configuration is known."""
-
 FLOWS = frozenset({"payment_method_update"})
 """The deep links that need nothing but the customer."""
 
@@ -55,13 +52,8 @@ class Portal:
 
     def _configuration_id(self) -> str | None:
         if self._configuration is None:
-            key, value = PORTAL_MARK
-            ours = [
-                each["id"]
-                for each in self._gateway.list_portal_configurations()
-                if (each.get("metadata") or {}).get(key) == value
-            ]
-            self._configuration = ours[0] if ours else None
+            found = self._gateway.find_portal_configuration()
+            self._configuration = found["id"] if found else None
         return self._configuration
 
 

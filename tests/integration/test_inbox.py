@@ -161,7 +161,7 @@ def test_a_failure_is_retried_later_and_later(database: Database) -> None:
 
 def test_after_the_last_attempt_it_is_given_up_and_visible(database: Database) -> None:
     accept(database, "evt_1")
-    now = NOW
+    now, gave_up = NOW, False
     for _ in range(inbox.MAX_ATTEMPTS):
         gave_up = fail(database, claimed(database, now=now), now=now)
         now += timedelta(days=1)

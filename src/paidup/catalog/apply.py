@@ -6,13 +6,12 @@ One idempotent call: a second run finds nothing to do, and a run that died in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from paidup.catalog import diff
 from paidup.catalog.diff import Step
 from paidup.core.catalog import Catalog
-from paidup.portal import PORTAL_MARK
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 
@@ -45,7 +44,7 @@ def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] 
         _price(step, gateway)
         finished(step)
     price_ids = {each["lookup_key"]: each["id"] for each in _existing_prices(catalog, gateway)}
-    for step in diff.portal(catalog, _existing_portal(gateway), price_ids, PORTAL_MARK):
+    for step in diff.portal(catalog, gateway.find_portal_configuration(), price_ids):
         if step.object_id is None:
             gateway.create_portal_configuration(step.params, idempotency_key=_key(step))
         else:
@@ -72,12 +71,6 @@ def _existing_prices(catalog: Catalog, gateway: Gateway) -> list[dict[str, Any]]
     for start in range(0, len(keys), _LOOKUP_KEYS_A_CALL):
         found += gateway.list_prices(lookup_keys=keys[start : start + _LOOKUP_KEYS_A_CALL], active=True)
     return found
-
-
-def _existing_portal(gateway: Gateway) -> Mapping[str, Any] | None:
-    key, value = PORTAL_MARK
-    ours = [each for each in gateway.list_portal_configurations() if (each.get("metadata") or {}).get(key) == value]
-    return ours[0] if ours else None
 
 
 def _key(step: Step) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paidup.core.catalog import Catalog, Plan, PlanPrice
-from paidup.core.parse import PLAN_KEY, reference
+from paidup.core.parse import PLAN_KEY, PORTAL_MARK, reference
 
 Json = Mapping[str, Any]
 
@@ -83,11 +83,11 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
     return steps
 
 
-def portal(catalog: Catalog, existing: Json | None, price_ids: Mapping[str, str], mark: tuple[str, str]) -> list[Step]:
+def portal(catalog: Catalog, existing: Json | None, price_ids: Mapping[str, str]) -> list[Step]:
     """What to do with the portal's configuration; `price_ids` is Stripe's id by lookup key."""
     wanted = _portal(catalog, price_ids)
     if existing is None:
-        params = {"metadata": {mark[0]: mark[1]}, "features": wanted}
+        params = {"metadata": dict([PORTAL_MARK]), "features": wanted}
         return [Step("create", "portal", "configuration", "cards, invoices, cancellation", params)]
     if _covers(existing.get("features") or {}, wanted):
         return []

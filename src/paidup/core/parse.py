@@ -25,6 +25,8 @@ INTENT_KEY = "paidup_intent"
 """Metadata key on what paidup creates at Stripe: the id of the row that asked for it."""
 PLAN_KEY = "paidup_plan"
 """Metadata key on products and prices that the catalog made: the plan's key."""
+PORTAL_MARK = ("paidup", "portal")
+"""Metadata key and value of the portal configuration that the catalog made."""
 
 
 def customer(body: Json, *, owner: str | None) -> Customer:

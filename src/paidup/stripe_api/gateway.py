@@ -14,6 +14,7 @@ from typing import Any, cast
 import stripe
 from stripe import StripeObject
 
+from paidup.core.parse import PORTAL_MARK
 from paidup.errors import StripeNotFound
 from paidup.stripe_api.failures import translated
 
@@ -118,11 +119,16 @@ class Gateway:
         with translated("open the Billing Portal"):
             return _plain(self._v1.billing_portal.sessions.create(cast(Any, params)))
 
-    def list_portal_configurations(self) -> list[Json]:
-        """Every active portal configuration."""
+    def find_portal_configuration(self) -> Json | None:
+        """The active portal configuration that the catalog made, None before it did."""
+        key, value = PORTAL_MARK
         with translated("list portal configurations"):
             page = self._v1.billing_portal.configurations.list({"active": True, "limit": _PAGE})
-            return [_plain(each) for each in page.auto_paging_iter()]
+            for each in page.auto_paging_iter():
+                found = _plain(each)
+                if (found.get("metadata") or {}).get(key) == value:
+                    return found
+            return None
 
     def create_portal_configuration(self, params: Params, *, idempotency_key: str) -> Json:
         """Create a portal configuration, once per key."""

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -19,9 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from paidup.billing import AsyncBilling, Billing
+from paidup.checkout import Checkout
 from paidup.core.access import Access
+from paidup.core.catalog import Plan
 from paidup.core.invoice import Invoice
-from paidup.errors import BillingError, CheckoutNotFound, NotAllowed, NotSignedIn, PayloadTooLarge
+from paidup.errors import BillingError, CheckoutNotFound, InvalidSignature, NotAllowed, NotSignedIn, PayloadTooLarge
 from paidup.web import problems
 from paidup.web.origin import check_origin
 from paidup.web.owner import Owner
@@ -30,6 +33,7 @@ logger = logging.getLogger("paidup")
 
 _BODY_LIMIT = 16_384
 """Bytes of a Checkout request; it names a plan, an interval and a number."""
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 class _Checkout(BaseModel):
@@ -161,7 +165,12 @@ class BillingRoutes:
         async def webhook(request: Request) -> Response:
             self._answer_problems(request)
             body = await _read(request, self.billing.settings.webhook_max_bytes)
-            receipt = await self._async.receive(body, request.headers.get("stripe-signature"))
+            try:
+                receipt = await self._async.receive(body, request.headers.get("stripe-signature"))
+            except InvalidSignature as error:
+                # A secret of another endpoint or mode looks like silence otherwise.
+                logger.warning("a webhook was refused: %s", error)
+                raise
             return JSONResponse({"event": receipt.event_id, "state": receipt.state, "reason": receipt.reason})
 
         @router.post("/checkout", name="billing_checkout")
@@ -185,9 +194,7 @@ class BillingRoutes:
             if not session_id or len(session_id) > 255:
                 raise CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
             found = await self._async.finish_checkout(owner.id, session_id)
-            path = self.billing.settings.checkout_done
-            separator = "&" if "?" in path else "?"
-            return RedirectResponse(f"{path}{separator}checkout={found.session_id}&state={found.state}", 303)
+            return RedirectResponse(_with_outcome(self.billing.settings.checkout_done, found), 303, headers=_NO_STORE)
 
         @router.post("/portal", name="billing_portal")
         async def portal(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
@@ -250,14 +257,22 @@ async def _checkout_of(request: Request) -> _Checkout:
 
 
 def _go(request: Request, url: str) -> Response:
-    """On to Stripe: a redirect for a form, the address for a program."""
-    if request.headers.get("content-type", "").startswith("application/json"):
+    """On to Stripe: a redirect for a form, the address for a program, which sends or accepts JSON."""
+    json = "application/json"
+    if request.headers.get("content-type", "").startswith(json) or json in request.headers.get("accept", ""):
         return _json({"url": url})
-    return RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(url, 303, headers=_NO_STORE)
+
+
+def _with_outcome(path: str, checkout: Checkout) -> str:
+    """The app's page, told which Checkout it was and how it stands. This is for show: it grants nothing."""
+    parts = urlsplit(path)
+    query = urlencode([*parse_qsl(parts.query), ("checkout", checkout.session_id), ("state", checkout.state)])
+    return urlunsplit(parts._replace(query=query))
 
 
 def _json(body: Any) -> Response:
-    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, headers=_NO_STORE)
 
 
 def _access(access: Access) -> Mapping[str, Any]:
@@ -291,7 +306,7 @@ def _invoice(invoice: Invoice) -> Mapping[str, Any]:
     }
 
 
-def _plan(plan: Any) -> Mapping[str, Any]:
+def _plan(plan: Plan) -> Mapping[str, Any]:
     return {
         "key": plan.key,
         "name": plan.name,
