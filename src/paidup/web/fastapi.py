@@ -267,7 +267,7 @@ def _go(request: Request, url: str) -> Response:
 def _with_outcome(path: str, checkout: Checkout) -> str:
     """The app's page, told which Checkout it was and how it stands. This is for show: it grants nothing."""
     parts = urlsplit(path)
-    query = urlencode([*parse_qsl(parts.query), ("checkout", checkout.session_id), ("state", checkout.state)])
+    query = urlencode([*parse_qsl(parts.query), ("checkout", checkout.session_id or ""), ("state", checkout.state)])
     return urlunsplit(parts._replace(query=query))
 
 
