@@ -1,7 +1,7 @@
 """
 The numbered hazards of webhook billing: a test that shows one handled names it.
 
-Its docstring begins with the numbers: H3 for deliveries that are repeated, say.
+Its docstring begins with the numbers, H3 for deliveries that are repeated, say; or it is marked `hazard(3)`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,26 @@ _NAMES = re.compile(r"(?:H\d+(?:, )?)+(?=[:.])")
 
 
 def _claims() -> dict[int, list[str]]:
-    """For each hazard the tests that begin by naming it."""
+    """For each hazard the tests that name it."""
     claims: dict[int, list[str]] = {}
     for file in python_files(*OUR_TESTS):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                named_first = _NAMES.match(ast.get_docstring(node) or "")
-                for number in re.findall(r"\d+", named_first.group() if named_first else ""):
-                    claims.setdefault(int(number), []).append(f"{named(file)}::{node.name}")
+                for number in _named_by(node):
+                    claims.setdefault(number, []).append(f"{named(file)}::{node.name}")
     return claims
+
+
+def _named_by(test: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+    first_words = _NAMES.match(ast.get_docstring(test) or "")
+    marks = [
+        argument.value
+        for decorator in test.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.hazard"
+        for argument in decorator.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, int)
+    ]
+    return marks + [int(number) for number in re.findall(r"\d+", first_words.group() if first_words else "")]
 
 
 def test_tests_name_only_hazards_that_exist() -> None:
