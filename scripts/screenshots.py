@@ -1,8 +1,8 @@
 """
 Take pictures of the demo's main pages into `screenshots/`: light, dark and on a phone.
 
-`python scripts/screenshots.py [FOLDER]` starts a demo of its own with fresh data, lives through the stories that lead to
-each page, and stops it again. CHROMIUM_PATH names the browser, else the one that `scripts/chromium.py` finds.
+`python scripts/screenshots.py [FOLDER]` starts a demo of its own with fresh data, lives through the stories that lead
+to each page, and stops it again. CHROMIUM_PATH names the browser, else the one that `scripts/chromium.py` finds.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _count_attempt(db: Session, key: str, allowed: int) -> None:
 
 def _matches(password_hash: str, password: str) -> bool:
     try:
-        return _hasher.verify(password_hash, password[:MAX_PASSWORD])
+        return _hasher.verify(password_hash, password if len(password) <= MAX_PASSWORD else "")
     except (VerificationError, InvalidHashError):
         return False
 

@@ -1,20 +1,27 @@
 // Keeps the parts of a page marked `data-live` in step with the subscription. Without JavaScript a reload does the same.
 
-const EVERY = 2000;
 const STATUS = "/billing/access";
+const SOONEST = 1500; // milliseconds between looks, at first and after every change
+const LATEST = 30000; // when nothing happens for long
+const SLOWER = 1.15;
 
 let known = null;
-let looksLeft = 0; // after a change its consequences (an invoice, a line of history) may follow a moment later
+let following = 0; // looks to go after a change: an invoice or a line of history may follow a moment later
+let pause = SOONEST;
 let timer = 0;
 
 async function look() {
   const answer = await fetch(STATUS, { headers: { Accept: "application/json" } });
-  if (answer.status === 401) return stop();
-  if (!answer.ok) return;
+  if (answer.status === 401) return false;
+  if (!answer.ok) return true;
   const now = await answer.text();
-  if (now !== known) looksLeft = 3;
-  known = now;
-  if (looksLeft > 0 && (await refresh())) looksLeft -= 1;
+  if (now !== known) {
+    known = now;
+    following = 3;
+    pause = SOONEST;
+  }
+  if (following > 0 && (await refresh())) following -= 1;
+  return true;
 }
 
 async function refresh() {
@@ -29,16 +36,23 @@ async function refresh() {
   return true;
 }
 
+async function goOn() {
+  let again = true;
+  try {
+    again = await look();
+  } catch {
+    // Away for a moment; the next look tells.
+  }
+  if (!again || document.hidden) return;
+  timer = setTimeout(goOn, pause);
+  if (following === 0) pause = Math.min(pause * SLOWER, LATEST);
+}
+
 function start() {
-  stop();
-  const tick = () => look().catch(() => {}); // away for a moment; the next look tells
-  timer = setInterval(tick, EVERY);
-  tick();
+  clearTimeout(timer);
+  pause = SOONEST;
+  if (!document.hidden) goOn();
 }
 
-function stop() {
-  clearInterval(timer);
-}
-
-document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
-if (!document.hidden) start();
+document.addEventListener("visibilitychange", start);
+start();
