@@ -30,7 +30,8 @@ class Store:
         self._objects: dict[str, Json] = {}
         self._kinds: dict[str, dict[str, None]] = {}
         self._texts: dict[str, str] = {}
-        self._read: set[str] = set()
+        self._read: dict[str, None] = {}
+        self._fresh: set[str] = set()
         self._removed: set[str] = set()
         self._file = None if path is None else _open(Path(path))
         if self._file is not None:
@@ -43,7 +44,7 @@ class Store:
         if value["id"] in self._objects:
             raise ValueError(f"{value['id']} exists already")
         self._insert(value["id"], value)
-        self._read.add(value["id"])
+        self._touch(value["id"])
         return value
 
     def get(self, id: str, kind: str | None = None) -> Json | None:
@@ -51,7 +52,7 @@ class Store:
         found = self._objects.get(id)
         if found is None or id in self._removed or (kind is not None and found["object"] != kind):
             return None
-        self._read.add(id)
+        self._touch(id)
         return found
 
     def remove(self, id: str) -> None:
@@ -68,15 +69,20 @@ class Store:
         """How many objects of a kind there are."""
         return len(self._kinds.get(kind, {}))
 
+    def touched(self) -> list[Json]:
+        """The objects handed out since the last call; one that was removed is not among them."""
+        fresh, self._fresh = self._fresh, set()
+        return [self._objects[id] for id in fresh if id in self._objects and id not in self._removed]
+
     def commit(self) -> list[str]:
         """Make the transaction's changes last; returns the ids that changed or went."""
         changed: list[tuple[str, str]] = []
-        for id in self._read - self._removed:
+        for id in self._read:
+            if id in self._removed:
+                continue
             text = json.dumps(self._objects[id], separators=(",", ":"))
             if self._texts.get(id) != text:
                 changed.append((id, text))
-        order = {id: position for position, id in enumerate(self._objects)} if len(changed) > 1 else {}
-        changed.sort(key=lambda pair: order.get(pair[0], 0))
         removed = [id for id in self._removed if id in self._objects]
         self._write(changed, removed)
         self._texts.update(changed)
@@ -104,6 +110,7 @@ class Store:
         self._kinds.clear()
         self._texts.clear()
         self._read.clear()
+        self._fresh.clear()
         self._removed.clear()
         if self._file is not None:
             with self._file:
@@ -113,6 +120,10 @@ class Store:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
+
+    def _touch(self, id: str) -> None:
+        self._read[id] = None
+        self._fresh.add(id)
 
     def _insert(self, id: str, value: Json) -> None:
         self._objects[id] = value

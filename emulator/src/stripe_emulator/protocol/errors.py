@@ -16,7 +16,11 @@ DOC_URL = "https://docs.stripe.com/error-codes#"
 
 
 class ApiError(Exception):
-    """An answer in Stripe's error envelope. `extra` joins the envelope (`payment_intent`, `charge`, ...)."""
+    """
+    An answer in Stripe's error envelope. `extra` joins the envelope (`payment_intent`, `charge`, ...).
+
+    `keep`: what was done before the failure stays done, as a declined card leaves a failed charge behind.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class ApiError(Exception):
         decline_code: str | None = None,
         extra: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        keep: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -39,6 +44,7 @@ class ApiError(Exception):
         self.decline_code = decline_code
         self.extra = extra or {}
         self.headers = headers or {}
+        self.keep = keep
 
     def envelope(self, request_id: str) -> dict[str, Any]:
         """The JSON body of the answer."""

@@ -44,7 +44,7 @@ def resolve(hint: Hint, module: str) -> Hint:
     """A hint with its outermost names looked up; what is inside is resolved when it is reached."""
     while isinstance(hint, (str, ForwardRef)):
         source = hint if isinstance(hint, str) else hint.__forward_arg__
-        hint = eval(source, dict(_namespace(module)))  # noqa: S307 - the SDK's own source, not a user's
+        hint = eval(source, dict(_namespace(module)))
     return hint
 
 

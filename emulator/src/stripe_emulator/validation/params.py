@@ -58,6 +58,10 @@ class Params:
         _mark(value)
         return None if value == "" else _plain(value)
 
+    def as_names(self) -> list[str]:
+        """What was sent, by name."""
+        return list(self._values)
+
     def as_dict(self) -> dict[str, Any]:
         """Everything sent, as plain JSON, taken as read."""
         return {name: self.plain(name) for name in self._values}

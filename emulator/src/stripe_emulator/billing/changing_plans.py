@@ -1,0 +1,97 @@
+"""
+Changing what a subscription is for, in the middle of a period.
+
+The whole old configuration is credited for the time left and the whole new one debited, each line rounded alone.
+In flexible billing mode the credit is of what was really debited for an item, not of its price today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import lines
+from stripe_emulator.billing.proration import prorate
+from stripe_emulator.state import Json
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An item as it was and as it is to be; None on one side for an item added or removed."""
+
+    old: Json | None
+    new: Json | None
+
+    @property
+    def counts(self) -> bool:
+        """Does it change what is charged?"""
+        if self.old is None or self.new is None:
+            return True
+        return (self.old["price"], self.old["quantity"]) != (self.new["price"], self.new["quantity"])
+
+
+def prorate_changes(engine: Engine, subscription: Json, changes: list[Change], at: int) -> list[Json]:
+    """
+    Make the pending invoice items of a change: a credit and a debit for every item that changed.
+
+    The new items remember what they were debited. Nothing is prorated in a trial.
+    """
+    made: list[Json] = []
+    for change in changes:
+        if change.counts and change.old is not None:
+            credit = _credit(engine, subscription, change.old, at)
+            if credit is not None:
+                made.append(credit)
+    for change in changes:
+        if change.counts and change.new is not None:
+            made.append(_debit(engine, subscription, change.new, at))
+    return made
+
+
+def credit_unused_time(engine: Engine, subscription: Json) -> list[Json]:
+    """The credits for ending a subscription now."""
+    at = engine.now(subscription["test_clock"])
+    credits = [_credit(engine, subscription, item, at) for item in subscription["items"]]
+    return [credit for credit in credits if credit is not None]
+
+
+def _credit(engine: Engine, subscription: Json, item: Json, at: int) -> Json | None:
+    paid, start, end = item["_paid"]
+    if end <= at:
+        return None
+    credit = -prorate(paid, start=start, end=end, at=at)
+    return _pending(engine, subscription, item, credit, "Unused", start=at, end=end)
+
+
+def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
+    price = engine.find("price", item["price"])
+    start, end = item["current_period_start"], item["current_period_end"]
+    amount = prorate(lines.amount_of(price, item["quantity"]), start=start, end=end, at=at)
+    item["_paid"] = [amount, at, end]
+    return _pending(engine, subscription, item, amount, "Remaining", start=at, end=end)
+
+
+def _pending(engine: Engine, subscription: Json, item: Json, amount: int, word: str, *, start: int, end: int) -> Json:
+    price = engine.find("price", item["price"])
+    name = engine.find("product", price["product"])["name"]
+    what = name if item["quantity"] == 1 else f"{item['quantity']} × {name}"
+    day = datetime.fromtimestamp(start, UTC).strftime("%d %b %Y")
+    return lines.add_invoice_item(
+        engine,
+        customer=engine.find("customer", subscription["customer"]),
+        amount=amount,
+        currency=subscription["currency"],
+        description=f"{word} time on {what} after {day}",
+        price=price,
+        quantity=item["quantity"],
+        start=start,
+        end=end,
+        proration=True,
+        subscription=subscription["id"],
+        subscription_item=item["id"],
+        metadata=dict(subscription["metadata"]),
+    )

@@ -1,0 +1,234 @@
+"""Invoice lines and the pending invoice items some of them come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.ids import new_id
+from stripe_emulator.money import price_text
+from stripe_emulator.state import Json
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+
+def amount_of(price: Json, quantity: int) -> int:
+    """What a quantity of a price costs for one period, in minor units."""
+    return int(price["unit_amount"] or 0) * quantity
+
+
+def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, end: int, trial: bool = False) -> Json:
+    """A line for a whole period of an item; free in a trial."""
+    price = engine.find("price", item["price"])
+    name = engine.find("product", price["product"])["name"]
+    quantity = item["quantity"]
+    if trial:
+        description = f"Free trial for {quantity} × {name}"
+    else:
+        description = f"{quantity} × {name} (at {price_text(price)})"
+    return _line(
+        amount=0 if trial else amount_of(price, quantity),
+        currency=subscription["currency"],
+        description=description,
+        price=price,
+        quantity=quantity,
+        start=start,
+        end=end,
+        metadata=dict(subscription["metadata"]),
+        subscription=subscription["id"],
+        unit_amount=0 if trial else None,
+        parent={
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+                "subscription_item": item["id"],
+            },
+            "type": "subscription_item_details",
+        },
+    )
+
+
+def line_of(engine: Engine, pending: Json) -> Json:
+    """The line a pending invoice item becomes on an invoice."""
+    pricing = pending["pricing"]
+    price = engine.find("price", pricing["price_details"]["price"]) if pricing else None
+    subscription = pending["_subscription"]
+    item = pending["_subscription_item"]
+    details = {"credited_items": None}
+    if item is not None:
+        parent: Json = {
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": pending["id"],
+                "proration": pending["proration"],
+                "proration_details": details,
+                "subscription": subscription,
+                "subscription_item": item,
+            },
+            "type": "subscription_item_details",
+        }
+    else:
+        parent = {
+            "invoice_item_details": {
+                "invoice_item": pending["id"],
+                "proration": pending["proration"],
+                "proration_details": details,
+                "subscription": subscription,
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        }
+    return _line(
+        amount=pending["amount"],
+        currency=pending["currency"],
+        description=pending["description"],
+        price=price,
+        quantity=pending["quantity"],
+        start=pending["period"]["start"],
+        end=pending["period"]["end"],
+        metadata=dict(pending["metadata"] or {}),
+        subscription=subscription,
+        parent=parent,
+    )
+
+
+def one_time_line(price: Json, product_name: str, quantity: int, *, now: int, metadata: Json) -> Json:
+    """A line for a one-time price."""
+    return _line(
+        amount=amount_of(price, quantity),
+        currency=price["currency"],
+        description=product_name,
+        price=price,
+        quantity=quantity,
+        start=now,
+        end=now,
+        metadata=metadata,
+        subscription=None,
+        parent=None,
+    )
+
+
+def add_invoice_item(
+    engine: Engine,
+    *,
+    customer: Json,
+    amount: int,
+    currency: str,
+    description: str | None,
+    price: Json | None,
+    quantity: int,
+    start: int,
+    end: int,
+    proration: bool,
+    subscription: str | None = None,
+    subscription_item: str | None = None,
+    invoice: str | None = None,
+    metadata: Json | None = None,
+    emit: bool = True,
+) -> Json:
+    """Something to be put on the customer's next invoice (or on a given draft)."""
+    pending = engine.store.add(
+        {
+            **nulls("invoiceitem"),
+            "id": new_id("ii"),
+            "object": "invoiceitem",
+            "amount": amount,
+            "currency": currency,
+            "customer": customer["id"],
+            "date": engine.now(customer["test_clock"]),
+            "description": description,
+            "discountable": not proration,
+            "discounts": [],
+            "invoice": invoice,
+            "livemode": False,
+            "metadata": metadata or {},
+            "net_amount": amount,
+            "parent": None
+            if subscription is None
+            else {
+                "subscription_details": {"subscription": subscription, "subscription_item": subscription_item},
+                "type": "subscription_details",
+            },
+            "period": {"start": start, "end": end},
+            "pricing": pricing_of(price),
+            "proration": proration,
+            "quantity": quantity,
+            "quantity_decimal": str(quantity),
+            "tax_rates": [],
+            "test_clock": customer["test_clock"],
+            "_subscription": subscription,
+            "_subscription_item": subscription_item,
+        }
+    )
+    if emit:
+        engine.emit("invoiceitem.created", pending)
+    return pending
+
+
+def pending_items(engine: Engine, customer: str, subscription: str | None) -> list[Json]:
+    """What waits for the next invoice of a subscription (or, with None, for one without), oldest first."""
+    waiting = [
+        pending
+        for pending in engine.store.scan("invoiceitem")
+        if pending["customer"] == customer
+        and pending["invoice"] is None
+        and pending["_subscription"] in (None, subscription)
+    ]
+    return [engine.find("invoiceitem", pending["id"]) for pending in reversed(waiting)]
+
+
+def pricing_of(price: Json | None) -> Json | None:
+    """How a line names its price."""
+    if price is None:
+        return None
+    return {
+        "price_details": {"price": price["id"], "product": price["product"]},
+        "type": "price_details",
+        "unit_amount_decimal": price["unit_amount_decimal"],
+    }
+
+
+def _line(
+    *,
+    amount: int,
+    currency: str,
+    description: str | None,
+    price: Json | None,
+    quantity: int,
+    start: int,
+    end: int,
+    metadata: Json,
+    subscription: str | None,
+    parent: Json | None,
+    unit_amount: int | None = None,
+) -> Json:
+    pricing = pricing_of(price)
+    if pricing is not None and unit_amount is not None:
+        pricing["unit_amount_decimal"] = str(unit_amount)
+    return {
+        **nulls("line_item"),
+        "id": new_id("il"),
+        "object": "line_item",
+        "amount": amount,
+        "currency": currency,
+        "description": description,
+        "discount_amounts": [],
+        "discountable": True,
+        "discounts": [],
+        "invoice": None,
+        "livemode": False,
+        "metadata": metadata,
+        "parent": parent,
+        "period": {"start": start, "end": end},
+        "pretax_credit_amounts": [],
+        "pricing": pricing,
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+        "subscription": subscription,
+        "subtotal": amount,
+        "taxes": [],
+    }

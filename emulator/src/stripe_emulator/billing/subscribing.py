@@ -1,0 +1,192 @@
+"""Building a subscription and its first invoice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import invoicing, lines
+from stripe_emulator.billing.periods import add_interval, next_boundary
+from stripe_emulator.billing.proration import prorate
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.settings import DAY
+from stripe_emulator.state import Json
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+TRIAL_WARNING = 3 * DAY
+
+
+@dataclass(slots=True)
+class Terms:
+    """What a new subscription is to be, besides its items."""
+
+    trial_end: int | None = None
+    billing_cycle_anchor: int | None = None
+    proration_behavior: str = "create_prorations"
+    default_payment_method: str | None = None
+    missing_payment_method: str = "create_invoice"
+    metadata: Json = field(default_factory=dict)
+    description: str | None = None
+    payment_settings: Json | None = None
+    collection_method: str = "charge_automatically"
+    days_until_due: int | None = None
+    billing_mode: str = "flexible"
+    off_session: bool = False
+
+
+def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], terms: Terms) -> Json:
+    """
+    Store a subscription of (price, quantity, metadata) items, its first period begun; no event yet.
+
+    Its status is what it will be if nothing stands in the way: trialing or active.
+    """
+    now = engine.now(customer["test_clock"])
+    currency = _currency(items)
+    anchor = terms.trial_end or terms.billing_cycle_anchor or now
+    id = new_id("sub")
+    subscription: Json = {
+        **nulls("subscription"),
+        "id": id,
+        "object": "subscription",
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": anchor,
+        "billing_mode": _billing_mode(terms.billing_mode),
+        "billing_schedules": [],
+        "cancel_at_period_end": False,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "collection_method": terms.collection_method,
+        "created": now,
+        "currency": currency,
+        "customer": customer["id"],
+        "days_until_due": terms.days_until_due,
+        "default_payment_method": terms.default_payment_method,
+        "default_tax_rates": [],
+        "description": terms.description,
+        "discounts": [],
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
+        "items": [],
+        "livemode": False,
+        "metadata": terms.metadata,
+        "payment_settings": terms.payment_settings
+        or {"payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off"},
+        "start_date": now,
+        "status": "trialing" if terms.trial_end else "active",
+        "test_clock": customer["test_clock"],
+        "trial_end": terms.trial_end,
+        "trial_settings": {
+            "end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": terms.missing_payment_method}
+        },
+        "trial_start": now if terms.trial_end else None,
+        "_warned": False,
+    }
+    for price, quantity, metadata in items:
+        end = terms.trial_end or first_period_end(price, anchor, now)
+        subscription["items"].append(make_item(engine, subscription, price, quantity, metadata, start=now, end=end))
+    engine.store.add(subscription)
+    if customer["currency"] is None:
+        with engine.changing(customer, "customer.updated"):
+            customer["currency"] = currency
+    return subscription
+
+
+def make_item(
+    engine: Engine, subscription: Json, price: Json, quantity: int, metadata: Json, *, start: int, end: int
+) -> Json:
+    """One item; `_paid` remembers what was last debited for it and for which stretch of time."""
+    return {
+        **nulls("subscription_item"),
+        "id": new_id("si"),
+        "object": "subscription_item",
+        "created": engine.now(subscription["test_clock"]),
+        "current_period_end": end,
+        "current_period_start": start,
+        "discounts": [],
+        "metadata": metadata,
+        "price": price["id"],
+        "quantity": quantity,
+        "subscription": subscription["id"],
+        "tax_rates": [],
+        "_paid": [0, start, end],
+    }
+
+
+def first_period_end(price: Json, anchor: int, now: int) -> int:
+    """The end of the period that begins now, with the cycle anchored at `anchor`."""
+    recurring = price["recurring"]
+    interval, count = recurring["interval"], recurring["interval_count"]
+    if anchor > now:
+        if anchor > add_interval(now, interval, count):
+            raise invalid(
+                "billing_cycle_anchor cannot be later than next natural billing date "
+                f"({add_interval(now, interval, count)}) for plan",
+                param="billing_cycle_anchor",
+            )
+        return anchor
+    return next_boundary(anchor, interval, count, now)
+
+
+def first_lines(engine: Engine, subscription: Json, terms: Terms) -> list[Json]:
+    """The lines of the first invoice: a whole period, a free trial, or the stub until the anchor."""
+    made = []
+    trial = subscription["status"] == "trialing"
+    for item in subscription["items"]:
+        start, end = item["current_period_start"], item["current_period_end"]
+        line = lines.period_line(engine, subscription, item, start=start, end=end, trial=trial)
+        if not trial and subscription["billing_cycle_anchor"] > start:
+            if terms.proration_behavior == "none":
+                continue
+            price = engine.find("price", item["price"])
+            recurring = price["recurring"]
+            full_start = add_interval(end, recurring["interval"], -recurring["interval_count"])
+            line["amount"] = line["subtotal"] = prorate(line["amount"], start=full_start, end=end, at=start)
+            line["parent"]["subscription_item_details"]["proration"] = True
+        item["_paid"] = [line["amount"], start, end]
+        made.append(line)
+    return made
+
+
+def first_invoice(engine: Engine, customer: Json, subscription: Json, terms: Terms, *, emit: bool) -> Json:
+    """The first invoice as a draft, noted on the subscription."""
+    invoice = invoicing.draft(
+        engine,
+        customer,
+        first_lines(engine, subscription, terms),
+        reason="subscription_create",
+        currency=subscription["currency"],
+        subscription=subscription,
+        auto_advance=False,
+        emit=emit,
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    return invoice
+
+
+def announce_trial(engine: Engine, subscription: Json) -> None:
+    """`trial_will_end` comes three days before the end, and at once when the trial is shorter."""
+    now = engine.now(subscription["test_clock"])
+    if subscription["status"] == "trialing" and subscription["trial_end"] - now <= TRIAL_WARNING:
+        subscription["_warned"] = True
+        engine.emit("customer.subscription.trial_will_end", subscription)
+
+
+def _billing_mode(type: str) -> Json:
+    if type == "flexible":
+        return {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
+    return {"flexible": None, "type": type}
+
+
+def _currency(items: list[tuple[Json, int, Json]]) -> str:
+    currencies = {price["currency"] for price, _, _ in items}
+    if len(currencies) != 1:
+        raise invalid("All prices on a subscription must use the same currency.", param="items")
+    return str(currencies.pop())

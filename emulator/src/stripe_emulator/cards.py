@@ -1,0 +1,203 @@
+"""
+The test cards and how each behaves.
+
+Numbers, `pm_card_*` and `tok_*` names as in https://docs.stripe.com/testing
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stripe_emulator.protocol.errors import ApiError, card_error
+
+Authentication = Literal["never", "on_setup", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Why a card is refused: Stripe's error code, decline code and words."""
+
+    code: str
+    message: str
+    decline_code: str | None = None
+    param: str | None = None
+
+    @property
+    def is_hard(self) -> bool:
+        """Must a retry wait for another card?"""
+        return self.decline_code in HARD_DECLINES or self.code in HARD_DECLINES
+
+    def error(self) -> ApiError:
+        """The decline as an answer."""
+        return card_error(self.message, code=self.code, decline_code=self.decline_code, param=self.param)
+
+
+@dataclass(frozen=True, slots=True)
+class TestCard:
+    """
+    A test card. `setup`: refuses to be attached or saved. `charge`: attaches, and refuses to be charged.
+    `authentication`: when 3D Secure is asked for; `after_authentication`: what follows a passed challenge.
+    """
+
+    __test__ = False
+
+    brand: str
+    setup: Decline | None = None
+    charge: Decline | None = None
+    authentication: Authentication = "never"
+    after_authentication: Decline | None = None
+    country: str = "US"
+    funding: str = "credit"
+
+
+HARD_DECLINES = frozenset(
+    {
+        "incorrect_number",
+        "lost_card",
+        "pickup_card",
+        "stolen_card",
+        "revocation_of_authorization",
+        "revocation_of_all_authorizations",
+        "authentication_required",
+        "highest_risk_level",
+        "transaction_not_allowed",
+    }
+)
+
+DECLINED = "Your card was declined."
+GENERIC = Decline("card_declined", DECLINED, "generic_decline")
+INSUFFICIENT = Decline("card_declined", "Your card has insufficient funds.", "insufficient_funds")
+LOST = Decline("card_declined", DECLINED, "lost_card")
+STOLEN = Decline("card_declined", DECLINED, "stolen_card")
+VELOCITY = Decline(
+    "card_declined", "Your card was declined for making repeated attempts too frequently.", "card_velocity_exceeded"
+)
+BLOCKED = Decline("card_declined", DECLINED, "fraudulent")
+EXPIRED = Decline("expired_card", "Your card has expired.", "expired_card", "exp_month")
+INCORRECT_CVC = Decline("incorrect_cvc", "Your card's security code is incorrect.", "incorrect_cvc", "cvc")
+PROCESSING = Decline(
+    "processing_error", "An error occurred while processing your card. Try again in a little bit.", "processing_error"
+)
+INCORRECT_NUMBER = Decline("incorrect_number", "Your card number is incorrect.", None, "number")
+NOT_A_TEST_CARD = Decline(
+    "card_declined",
+    "Your card was declined. Your request was in test mode, but used a non test (live) card. "
+    "For a list of valid test cards, visit: https://docs.stripe.com/testing.",
+    "test_mode_live_card",
+)
+AUTHENTICATION_REQUIRED = Decline(
+    "authentication_required",
+    "Your card was declined. This transaction requires authentication.",
+    "authentication_required",
+)
+AUTHENTICATION_FAILED = Decline(
+    "payment_intent_authentication_failure",
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+)
+
+CARDS: dict[str, TestCard] = {
+    "4242424242424242": TestCard("visa"),
+    "4000056655665556": TestCard("visa", funding="debit"),
+    "5555555555554444": TestCard("mastercard"),
+    "2223003122003222": TestCard("mastercard"),
+    "5200828282828210": TestCard("mastercard", funding="debit"),
+    "5105105105105100": TestCard("mastercard", funding="prepaid"),
+    "378282246310005": TestCard("amex"),
+    "371449635398431": TestCard("amex"),
+    "6011111111111117": TestCard("discover"),
+    "3056930009020004": TestCard("diners"),
+    "3566002020360505": TestCard("jcb", country="JP"),
+    "6200000000000005": TestCard("unionpay", country="CN"),
+    "4000000000000002": TestCard("visa", setup=GENERIC, charge=GENERIC),
+    "4000000000009995": TestCard("visa", setup=INSUFFICIENT, charge=INSUFFICIENT),
+    "4000000000009987": TestCard("visa", setup=LOST, charge=LOST),
+    "4000000000009979": TestCard("visa", setup=STOLEN, charge=STOLEN),
+    "4000000000006975": TestCard("visa", setup=VELOCITY, charge=VELOCITY),
+    "4000000000000069": TestCard("visa", setup=EXPIRED, charge=EXPIRED),
+    "4000000000000127": TestCard("visa", setup=INCORRECT_CVC, charge=INCORRECT_CVC),
+    "4000000000000119": TestCard("visa", setup=PROCESSING, charge=PROCESSING),
+    "4100000000000019": TestCard("visa", charge=BLOCKED),
+    "4000000000000341": TestCard("visa", charge=GENERIC),
+    "4000002500003155": TestCard("visa", authentication="on_setup", country="DE"),
+    "4000000000003220": TestCard("visa", authentication="on_setup"),
+    "4000002760003184": TestCard("visa", authentication="always", country="DE"),
+    "4000008260003178": TestCard("visa", authentication="on_setup", after_authentication=INSUFFICIENT, country="GB"),
+    "4000008400001629": TestCard("visa", authentication="on_setup", after_authentication=GENERIC),
+    "4000003800000446": TestCard("visa", country="FR"),
+}
+
+NAMES: dict[str, str] = {
+    "visa": "4242424242424242",
+    "visa_debit": "4000056655665556",
+    "mastercard": "5555555555554444",
+    "mastercard_debit": "5200828282828210",
+    "mastercard_prepaid": "5105105105105100",
+    "amex": "378282246310005",
+    "discover": "6011111111111117",
+    "diners": "3056930009020004",
+    "jcb": "3566002020360505",
+    "unionpay": "6200000000000005",
+    "visa_chargeDeclined": "4000000000000002",
+    "chargeDeclined": "4000000000000002",
+    "visa_chargeDeclinedInsufficientFunds": "4000000000009995",
+    "chargeDeclinedInsufficientFunds": "4000000000009995",
+    "visa_chargeDeclinedLostCard": "4000000000009987",
+    "visa_chargeDeclinedStolenCard": "4000000000009979",
+    "visa_chargeDeclinedVelocityLimitExceeded": "4000000000006975",
+    "chargeDeclinedExpiredCard": "4000000000000069",
+    "chargeDeclinedIncorrectCvc": "4000000000000127",
+    "chargeDeclinedProcessingError": "4000000000000119",
+    "chargeDeclinedFraudulent": "4100000000000019",
+    "chargeCustomerFail": "4000000000000341",
+    "authenticationRequiredOnSetup": "4000002500003155",
+    "threeDSecure2Required": "4000000000003220",
+    "authenticationRequired": "4000002760003184",
+    "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
+    "authenticationRequiredSetupForOffSession": "4000003800000446",
+}
+"""What follows `pm_card_` or `tok_`."""
+
+ALREADY_SET_UP = frozenset({"4000003800000446"})
+
+
+def number_of(name: str) -> str | None:
+    """The number behind a `pm_card_*` or `tok_*` name."""
+    for prefix in ("pm_card_", "tok_"):
+        if name.startswith(prefix):
+            return NAMES.get(name.removeprefix(prefix))
+    return None
+
+
+def card_of(number: str) -> TestCard | None:
+    """The test card with a number, if it is one."""
+    return CARDS.get(number)
+
+
+def problem_with(
+    number: str, exp_month: int, exp_year: int, cvc: str | None, *, now: tuple[int, int]
+) -> Decline | None:
+    """
+    What is wrong with a card as typed, before any bank is asked. `now` is (year, month).
+
+    A number that is no test card is refused as Stripe refuses a real one in test mode.
+    """
+    if not number.isdigit() or not 12 <= len(number) <= 19 or not _passes_luhn(number):
+        return INCORRECT_NUMBER
+    if not 1 <= exp_month <= 12:
+        return Decline("invalid_expiry_month", "Your card's expiration month is invalid.", None, "exp_month")
+    if exp_year < now[0] or exp_year > now[0] + 50:
+        return Decline("invalid_expiry_year", "Your card's expiration year is invalid.", None, "exp_year")
+    if (exp_year, exp_month) < now:
+        return Decline("invalid_expiry_month", "Your card's expiration month is invalid.", None, "exp_month")
+    if cvc is not None and not (cvc.isdigit() and len(cvc) in (3, 4)):
+        return Decline("invalid_cvc", "Your card's security code is invalid.", None, "cvc")
+    return None if number in CARDS else NOT_A_TEST_CARD
+
+
+def _passes_luhn(number: str) -> bool:
+    total = 0
+    for position, digit in enumerate(reversed(number)):
+        value = int(digit) * (1 + position % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0

@@ -1,0 +1,93 @@
+"""The `stripe-emulator` command."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import uvicorn
+
+from stripe_emulator.engine import Engine
+from stripe_emulator.ids import new_id
+from stripe_emulator.resources import webhook_endpoints
+from stripe_emulator.server import build_app
+from stripe_emulator.settings import Settings
+from stripe_emulator.state import Store
+
+HOST = "127.0.0.1"
+DunningEnd = Literal["cancel", "unpaid", "past_due"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8100,
+    state: Annotated[Path | None, typer.Option(help="File that keeps everything; without it, memory.")] = None,
+    forward_to: Annotated[str | None, typer.Option(help="URL to deliver webhooks to.")] = None,
+    webhook_secret: Annotated[str | None, typer.Option(help="Secret that signs them (whsec_...).")] = None,
+    events: Annotated[str, typer.Option(help="Event types to deliver, comma separated.")] = "*",
+    dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
+    strict: Annotated[bool, typer.Option(help="Fail when an object does not fit the SDK's types.")] = True,
+) -> None:
+    """Serve an emulated Stripe until interrupted."""
+    if dunning_end not in ("cancel", "unpaid", "past_due"):
+        raise typer.BadParameter("cancel, unpaid or past_due", param_hint="--dunning-end")
+    if webhook_secret is not None and not webhook_secret.startswith("whsec_"):
+        raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
+    end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
+    listener = _listen(port)
+    engine = Engine(Store(state), settings=Settings(dunning_end=end), strict=strict)
+    engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+    if forward_to is not None:
+        secret = _forward(engine, forward_to, webhook_secret, events.split(","))
+        typer.echo(f"webhooks go to {forward_to}, signed with {secret}")
+    typer.echo(f"Stripe is emulated at {engine.base_url}" + (f", kept in {state}" if state else ", in memory"))
+    config = uvicorn.Config(
+        build_app(engine), log_level="warning", access_log=False, http="httptools", lifespan="on", ws="none"
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        engine.store.close()
+
+
+def run() -> None:
+    """The entry point; SIGTERM ends as Ctrl-C does, without a traceback."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        typer.echo(f"port {port} is taken ({error.strerror}); choose another with --port", err=True)
+        raise typer.Exit(1) from error
+    return listener
+
+
+def _forward(engine: Engine, url: str, secret: str | None, enabled_events: list[str]) -> str:
+    with engine.transaction():
+        for found in list(engine.store.scan("webhook_endpoint")):
+            if found["url"] == url:
+                endpoint = engine.find("webhook_endpoint", found["id"])
+                endpoint["enabled_events"] = enabled_events
+                if secret is not None:
+                    endpoint["_secrets"] = [secret]
+                return str(endpoint["_secrets"][0])
+        made = webhook_endpoints.make(engine, url, secret=secret or new_id("whsec"), enabled_events=enabled_events)
+        return str(made["_secrets"][0])
+
+
+__all__ = ["app", "run"]

@@ -1,0 +1,199 @@
+"""
+Delivering events to webhook endpoints.
+
+Every delivery owed is in the store, so those that were still owed when the process died are sent when it is back. A
+2xx is success; anything else, a redirect too, is tried again after a while. Signatures carry the real time, made anew
+for every try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from stripe import WebhookSignature
+
+from stripe_emulator.clock import real_time
+from stripe_emulator.events import DELIVERY
+from stripe_emulator.faults import delivery_mode
+from stripe_emulator.rendering import show
+from stripe_emulator.state import Json
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+CONCURRENT = 8
+KEPT = 5000
+
+
+class Deliverer:
+    """
+    Sends what is owed, several at a time, from one asyncio loop.
+
+    `kick` may be called from synchronous code on that loop whenever something was queued.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sending: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._client: httpx.AsyncClient | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._pending: dict[str, float] = {}
+        self._scanned = False
+
+    def start(self) -> None:
+        """Begin sending; what was owed before is due now."""
+        self._client = httpx.AsyncClient(
+            timeout=self._engine.settings.delivery_timeout, follow_redirects=False, trust_env=False
+        )
+        self.kick()
+
+    async def stop(self) -> None:
+        """Stop sending; what is owed stays owed."""
+        if self._wake is not None:
+            self._wake.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    def kick(self) -> None:
+        """Send what is due, as many at once as allowed, and come back when the next is."""
+        if self._client is None:
+            return
+        mode = delivery_mode(self._engine)
+        if mode == "paused":
+            return
+        due = [delivery for delivery in self.owed() if delivery["id"] not in self._sending]
+        if mode == "shuffle":
+            random.shuffle(due)
+        else:
+            due.reverse()
+        now = time.time()
+        later = [delivery["due"] for delivery in due if delivery["due"] > now]
+        for delivery in due:
+            if delivery["due"] <= now and len(self._sending) < CONCURRENT:
+                self._send_soon(delivery["id"])
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if later:
+            self._wake = asyncio.get_running_loop().call_later(max(0.05, min(later) - now), self.kick)
+
+    def owed(self) -> list[Json]:
+        """Deliveries neither made nor given up, newest first."""
+        return [delivery for delivery in self._engine.store.scan(DELIVERY) if delivery["status"] == "pending"]
+
+    def is_settled(self) -> bool:
+        """Has every delivery owed had its first try, with none on its way?"""
+        if self._sending:
+            return False
+        return delivery_mode(self._engine) == "paused" or all(delivery["attempts"] for delivery in self.owed())
+
+    def resend(self, id: str) -> bool:
+        """Send one again, whatever became of it before."""
+        if self._engine.store.get(id, DELIVERY) is None:
+            return False
+        with self._engine.transaction():
+            self._engine.find(DELIVERY, id).update(status="pending", due=real_time())
+        return True
+
+    def _send_soon(self, id: str) -> None:
+        self._sending.add(id)
+        task = asyncio.get_running_loop().create_task(self._send(id))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(id, done))
+
+    def _finished(self, id: str, task: asyncio.Task[None]) -> None:
+        self._sending.discard(id)
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()
+            self.kick()
+
+    async def _send(self, id: str) -> None:
+        prepared = self._prepare(id)
+        if prepared is None:
+            return
+        endpoint, body = prepared
+        mode = delivery_mode(self._engine)
+        if mode == "drop":
+            self._record(id, {"at": real_time(), "status": None, "error": "dropped on request"}, final="dropped")
+            return
+        attempt = await self._post(endpoint, body)
+        if mode == "duplicate":
+            await self._post(endpoint, body)
+        self._record(id, attempt)
+
+    def _prepare(self, id: str) -> tuple[Json, str] | None:
+        delivery = self._engine.store.get(id, DELIVERY)
+        if delivery is None or delivery["status"] != "pending":
+            return None
+        event = self._engine.store.get(delivery["event"], "event")
+        endpoint = self._engine.store.get(delivery["endpoint"], "webhook_endpoint")
+        if event is None or endpoint is None or endpoint["status"] != "enabled":
+            self._record(id, {"at": real_time(), "status": None, "error": "the endpoint is gone"}, final="failed")
+            return None
+        return endpoint, json.dumps(show(self._engine, event), indent=2)
+
+    async def _post(self, endpoint: Json, body: str) -> Json:
+        assert self._client is not None
+        started = time.monotonic()
+        attempt: dict[str, Any] = {"at": real_time(), "status": None, "error": None}
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+            "Stripe-Signature": signature(body, endpoint["_secrets"]),
+        }
+        try:
+            response = await self._client.post(endpoint["url"], content=body.encode(), headers=headers)
+            attempt["status"] = response.status_code
+            if not response.is_success:
+                attempt["error"] = response.text[:500]
+        except httpx.HTTPError as error:
+            attempt["error"] = f"{type(error).__name__}: {error}"
+        attempt["seconds"] = round(time.monotonic() - started, 3)
+        return attempt
+
+    def _record(self, id: str, attempt: Json, *, final: str | None = None) -> None:
+        with self._engine.transaction():
+            delivery = self._engine.store.get(id, DELIVERY)
+            if delivery is None:
+                return
+            delivery["attempts"].append(attempt)
+            delays = self._engine.settings.delivery_delays
+            tries = len(delivery["attempts"])
+            succeeded = attempt["status"] is not None and 200 <= attempt["status"] < 300
+            if final is not None:
+                delivery["status"] = final
+            elif succeeded:
+                delivery["status"] = "delivered"
+                event = self._engine.store.get(delivery["event"], "event")
+                if event is not None:
+                    event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+            elif tries > len(delays):
+                delivery["status"] = "failed"
+            else:
+                delivery["due"] = time.time() + delays[tries - 1]
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        if self._engine.store.count(DELIVERY) <= KEPT:
+            return
+        for delivery in list(self._engine.store.scan(DELIVERY))[KEPT:]:
+            if delivery["status"] != "pending":
+                self._engine.store.remove(delivery["id"])
+
+
+def signature(body: str, secrets: list[str]) -> str:
+    """The `Stripe-Signature` header: the real time, and one v1 for every active secret."""
+    timestamp = real_time()
+    headers = [WebhookSignature.generate_signature_header(body, secret, timestamp) for secret in secrets]
+    return ",".join([headers[0], *(header.partition(",")[2] for header in headers[1:])])

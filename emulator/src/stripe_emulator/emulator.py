@@ -1,0 +1,260 @@
+"""The emulator in a Python process: started, steered and asked from tests."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import uvicorn
+
+from stripe_emulator.engine import Engine
+from stripe_emulator.server import build_app
+from stripe_emulator.settings import Settings
+from stripe_emulator.state import Json, Store
+
+HOST = "127.0.0.1"
+
+
+class Emulator:
+    """
+    A Stripe at `url`, served from a thread while the `with` block runs.
+
+    `port=0` takes a free one; `state` is a file that outlives the process, None keeps everything in memory. `strict`:
+    objects that do not fit the SDK's types are failures, which leaving the block raises as AssertionError.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        state: str | Path | None = None,
+        *,
+        strict: bool = True,
+        settings: Settings | None = None,
+    ) -> None:
+        self._port = port
+        self._state = state
+        self._strict = strict
+        self._settings = settings or Settings()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._client: httpx.Client | None = None
+        self.url = ""
+        self.deliveries = Deliveries(self)
+
+    def __enter__(self) -> Emulator:
+        self.start()
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        failures = self.shape_failures
+        self.stop()
+        if failures and type is None:
+            raise AssertionError(f"the emulator built objects the SDK does not know: {failures}")
+
+    def start(self) -> None:
+        """Serve; returns when it answers."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, self._port))
+        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        store = Store(self._state)
+        engine = Engine(store, settings=self._settings, strict=self._strict)
+        engine.base_url = self.url
+        config = uvicorn.Config(
+            build_app(engine), log_level="warning", access_log=False, http="httptools", lifespan="on", ws="none"
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._serve, args=(self._server, listener, store), name="stripe-emulator", daemon=True
+        )
+        self._thread.start()
+        self._client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the emulator did not start")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Stop serving. The state file keeps what there is."""
+        if self._server is None or self._thread is None or self._client is None:
+            return
+        self._client.close()
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        self._server, self._thread, self._client = None, None, None
+
+    @property
+    def now(self) -> datetime:
+        """The global clock's time, aware UTC."""
+        return datetime.fromtimestamp(self._get("/_emulator/clock")["now"], UTC)
+
+    @property
+    def shape_failures(self) -> list[str]:
+        """What was wrong with objects the emulator built; empty, or the emulator has a defect."""
+        failures: list[str] = self._get("/_emulator/health")["shape_failures"]
+        return failures
+
+    def add_endpoint(self, url: str, secret: str | None = None, enabled_events: Sequence[str] = ("*",)) -> str:
+        """Deliver events to a URL; returns the signing secret. An endpoint at the same URL is replaced."""
+        sent = {"url": url, "secret": secret, "enabled_events": list(enabled_events)}
+        answer: str = self._post("/_emulator/endpoints", sent)["secret"]
+        return answer
+
+    def advance(
+        self,
+        *,
+        days: float | None = None,
+        seconds: int | None = None,
+        to: datetime | str | None = None,
+        customer: str | None = None,
+    ) -> datetime:
+        """
+        Put the global clock forward, doing all that falls due on the way; returns the new time.
+
+        `to` is an aware datetime, or `renewal`, `retry`, `trial_end` (of `customer`, or whoever's comes first).
+        """
+        sent: dict[str, Any] = {"customer": customer}
+        if days is not None:
+            sent["days"] = days
+        if seconds is not None:
+            sent["seconds"] = seconds
+        if to is not None:
+            sent["to"] = int(to.timestamp()) if isinstance(to, datetime) else to
+        return datetime.fromtimestamp(self._post("/_emulator/clock/advance", sent)["now"], UTC)
+
+    def wait_for_deliveries(self, timeout: float | timedelta = 10.0, *, first_try: bool = False) -> None:
+        """
+        Wait until nothing is owed to any endpoint; TimeoutError when something still is.
+
+        `first_try`: be content when each delivery has been tried once.
+        """
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self._get("/_emulator/settled")
+            if answer["settled"] and (first_try or answer["owed"] == 0):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{answer['owed']} deliveries are still owed after {seconds} s")
+            time.sleep(0.01)
+
+    def reset(self) -> None:
+        """Forget everything: objects, events, endpoints, faults, the clock's offset."""
+        self._post("/_emulator/reset", {})
+
+    def get(self, id: str) -> Json:
+        """Any object by id; KeyError when there is none."""
+        assert self._client is not None
+        response = self._client.get(f"/_emulator/objects/{id}")
+        if response.status_code == 404:
+            raise KeyError(id)
+        found: Json = response.raise_for_status().json()
+        return found
+
+    def events(self, type: str | None = None) -> list[Json]:
+        """Every event so far, oldest first; of one type if named."""
+        found: list[Json] = self._get("/_emulator/events", {"type": type} if type else {})
+        return found
+
+    def fail_next(
+        self,
+        path_glob: str,
+        status: int = 500,
+        times: int = 1,
+        after_work: bool = False,
+        *,
+        method: str | None = None,
+        nth: int = 1,
+        timeout: float | None = None,
+    ) -> None:
+        """
+        Let API calls to a path fail, from the `nth` on, `times` of them.
+
+        `after_work`: the work is done, its answer lost. `timeout`: hold the call that long, then drop the connection.
+        """
+        sent = {
+            "path": path_glob,
+            "status": status,
+            "times": times,
+            "after_work": after_work,
+            "method": method,
+            "nth": nth,
+            "timeout": timeout,
+        }
+        self._post("/_emulator/faults", sent)
+
+    def decline_next(self, times: int = 1) -> None:
+        """Let the next charges of saved cards be declined."""
+        self._post("/_emulator/faults/decline-next", {"times": times})
+
+    def clear_faults(self) -> None:
+        """No more faults, declines or disturbed deliveries."""
+        assert self._client is not None
+        self._client.delete("/_emulator/faults").raise_for_status()
+
+    @staticmethod
+    def _serve(server: uvicorn.Server, listener: socket.socket, store: Store) -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            listener.close()
+            store.close()
+
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        assert self._client is not None, "the emulator is not running"
+        return self._client.get(path, params=params or {}).raise_for_status().json()
+
+    def _post(self, path: str, sent: dict[str, Any]) -> Any:
+        assert self._client is not None, "the emulator is not running"
+        response = self._client.post(path, json={key: value for key, value in sent.items() if value is not None})
+        if response.is_client_error:
+            raise ValueError(response.json())
+        return response.raise_for_status().json()
+
+
+class Deliveries:
+    """How webhooks are delivered, for tests that want them otherwise."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def __call__(self, status: str | None = None) -> list[Json]:
+        """The delivery log, newest first; of one status (pending, delivered, failed, dropped) if named."""
+        found: list[Json] = self._emulator._get("/_emulator/deliveries", {"status": status} if status else {})
+        return found
+
+    def pause(self) -> None:
+        """Hold everything back."""
+        self._set("pause")
+
+    def resume(self) -> None:
+        """Deliver as usual, what was held back too."""
+        self._set("resume")
+
+    def duplicate(self) -> None:
+        """Deliver everything twice."""
+        self._set("duplicate")
+
+    def shuffle(self) -> None:
+        """Deliver in any order."""
+        self._set("shuffle")
+
+    def drop(self) -> None:
+        """Lose everything; it is never delivered."""
+        self._set("drop")
+
+    def resend(self, delivery_id: str) -> None:
+        """Send one again."""
+        self._emulator._post(f"/_emulator/deliveries/{delivery_id}/resend", {})
+
+    def _set(self, mode: str) -> None:
+        self._emulator._post(f"/_emulator/deliveries/{mode}", {})

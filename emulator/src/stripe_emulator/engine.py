@@ -1,0 +1,127 @@
+"""
+The engine: objects, clocks and events behind one transaction at a time.
+
+It is synchronous and knows nothing of HTTP. Every API call, every click on a hosted page and every stretch of time is
+one transaction: all of it is stored and its events are queued, or none of it happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from stripe._api_version import _ApiVersion
+
+from stripe_emulator.agenda import Agenda
+from stripe_emulator.clock import GLOBAL, Clocks
+from stripe_emulator.events import changing, emit
+from stripe_emulator.protocol.errors import ApiError, no_such
+from stripe_emulator.settings import Settings
+from stripe_emulator.state import Json, Store
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """The API request an event was caused by."""
+
+    id: str
+    idempotency_key: str | None
+
+
+class Engine:
+    """
+    One emulated account.
+
+    `strict`: every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
+    `on_commit` is called after each transaction that was stored.
+    """
+
+    api_version = _ApiVersion.CURRENT
+
+    def __init__(self, store: Store, *, settings: Settings | None = None, strict: bool = True) -> None:
+        self.store = store
+        self.settings = settings or Settings()
+        self.strict = strict
+        self.base_url = ""
+        self.clocks = Clocks(store)
+        self.agenda = Agenda(self)
+        self.agenda.load()
+        self.request: RequestInfo | None = None
+        self.on_commit: Callable[[], None] = lambda: None
+        self.shape_failures: list[str] = []
+
+    @contextmanager
+    def transaction(self, request: RequestInfo | None = None) -> Iterator[None]:
+        """
+        One transaction: stored when the block ends, undone when it raises.
+
+        An ApiError marked `keep` (a declined card leaves a failed charge behind) is stored and raised on.
+        """
+        self.request = request
+        try:
+            yield
+        except ApiError as error:
+            if error.keep:
+                self._commit()
+            else:
+                self.store.rollback()
+            raise
+        except BaseException:
+            self.store.rollback()
+            raise
+        else:
+            self._commit()
+        finally:
+            self.request = None
+
+    def now(self, clock: str | None = None) -> int:
+        """Unix seconds on a test clock, or the global one."""
+        return self.clocks.now(clock)
+
+    def find(self, kind: str, id: str, *, noun: str | None = None, param: str = "id") -> Json:
+        """The object, or Stripe's answer that there is none."""
+        found = self.store.get(id, kind)
+        if found is None:
+            raise no_such(noun or kind.rpartition(".")[2], id, param=param)
+        return found
+
+    def emit(self, type: str, value: Json, previous: Json | None = None) -> Json:
+        """Record an event about an object as it is now."""
+        return emit(self, type, value, previous)
+
+    def changing(self, value: Json, type: str | None) -> AbstractContextManager[Json]:
+        """Change an object in a block and emit `type` if anything that shows has changed."""
+        return changing(self, value, type)
+
+    def catch_up(self) -> None:
+        """Do what has fallen due on the global clock by now."""
+        moment = self.agenda.next_moment()
+        if moment is not None and moment <= self.now():
+            with self.transaction():
+                self.agenda.walk(self.now())
+
+    def advance(self, seconds: int) -> None:
+        """Put the global clock forward, doing everything that falls due on the way."""
+        with self.transaction():
+            target = self.now() + seconds
+            self.agenda.walk(target)
+            self.clocks.move(seconds)
+
+    def advance_clock(self, clock: Json, target: int) -> None:
+        """Put a test clock forward, doing everything that falls due on the way."""
+        self.agenda.walk(target, clock["id"])
+        clock["frozen_time"] = target
+
+    def reset(self) -> None:
+        """Forget every object, event, endpoint and the clock's offset."""
+        self.store.clear()
+        self.agenda.load()
+
+    def _commit(self) -> None:
+        self.agenda.refresh()
+        if self.store.commit():
+            self.on_commit()
+
+
+__all__ = ["GLOBAL", "Engine", "RequestInfo"]

@@ -1,0 +1,111 @@
+"""
+Events: what happened, as a snapshot, with what it was before.
+
+Each event is kept with the objects it tells of, in the same transaction, together with a delivery for every endpoint
+that listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stripe_emulator.clock import real_time
+from stripe_emulator.ids import new_id
+from stripe_emulator.rendering import show
+from stripe_emulator.state import Json
+from stripe_emulator.validation.responses import assert_shape, nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+DELIVERY = "_delivery"
+
+
+def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -> Json:
+    """Record that something happened to an object, as it is now, and queue it for every endpoint that listens."""
+    shown = show(engine, value)
+    if engine.strict:
+        assert_shape(shown)
+    request = engine.request
+    event: Json = {
+        **nulls("event"),
+        "id": new_id("evt"),
+        "object": "event",
+        "api_version": engine.api_version,
+        "created": engine.now(clock_of(value)),
+        "data": {"object": shown} if previous is None else {"object": shown, "previous_attributes": previous},
+        "livemode": False,
+        "pending_webhooks": 0,
+        "request": {
+            "id": request.id if request else None,
+            "idempotency_key": request.idempotency_key if request else None,
+        },
+        "type": type,
+        "_clock": clock_of(value),
+    }
+    if engine.strict:
+        assert_shape({key: inner for key, inner in event.items() if not key.startswith("_")})
+    engine.store.add(event)
+    for endpoint in list(engine.store.scan("webhook_endpoint")):
+        if endpoint["status"] == "enabled" and listens(endpoint, type):
+            event["pending_webhooks"] += 1
+            queue_delivery(engine, event, endpoint)
+    return event
+
+
+def queue_delivery(engine: Engine, event: Json, endpoint: Json) -> Json:
+    """Owe an endpoint an event."""
+    return engine.store.add(
+        {
+            "id": new_id(DELIVERY),
+            "object": DELIVERY,
+            "event": event["id"],
+            "endpoint": endpoint["id"],
+            "type": event["type"],
+            "status": "pending",
+            "due": real_time(),
+            "created": real_time(),
+            "attempts": [],
+        }
+    )
+
+
+def listens(endpoint: Json, type: str) -> bool:
+    """Does an endpoint want this type?"""
+    return "*" in endpoint["enabled_events"] or type in endpoint["enabled_events"]
+
+
+def clock_of(value: Json) -> str | None:
+    """The test clock an object lives on, or None for the global one."""
+    clock = value.get("id") if value["object"] == "test_helpers.test_clock" else value.get("test_clock")
+    return clock or value.get("_clock") or None
+
+
+@contextmanager
+def changing(engine: Engine, value: Json, type: str | None) -> Iterator[Json]:
+    """Change an object in the block; if anything that shows has changed, `type` is emitted with what it was before."""
+    before = show(engine, value)
+    yield value
+    previous = difference(before, show(engine, value))
+    if previous and type is not None:
+        emit(engine, type, value, previous)
+
+
+def difference(before: Json, after: Json) -> Json:
+    """
+    The previous values of what changed, as in `previous_attributes`.
+
+    Maps are compared key by key, arrays as a whole; a key that is new was null.
+    """
+    changed: dict[str, Any] = {}
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict) and old.get("id") == new.get("id"):
+            changed[key] = old if new.get("object") == "list" else difference(old, new)
+        else:
+            changed[key] = old
+    return {key: changed[key] for key in after.keys() | before.keys() if key in changed}

@@ -1,0 +1,106 @@
+"""Unkindness on request: failing calls, declined charges, disturbed deliveries. Kept in the state file."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+from stripe_emulator.ids import new_id
+from stripe_emulator.state import Json
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+FAULT = "_fault"
+_KNOBS = "_knobs"
+
+DeliveryMode = Literal["normal", "paused", "duplicate", "shuffle", "drop"]
+
+
+def add_fault(
+    engine: Engine,
+    path: str,
+    *,
+    method: str | None = None,
+    status: int = 500,
+    nth: int = 1,
+    times: int = 1,
+    after_work: bool = False,
+    timeout: float | None = None,
+) -> Json:
+    """
+    Let calls fail: the `nth` call from now that matches `path` (a glob, as in `/v1/customers*`) and the `times - 1` after.
+
+    `status` is the answer; `timeout` holds the call for that many seconds and then drops the connection instead.
+    `after_work`: the work is done and stored, only its answer is lost.
+    """
+    return engine.store.add(
+        {
+            "id": new_id(FAULT),
+            "object": FAULT,
+            "path": path,
+            "method": method.upper() if method else None,
+            "status": status,
+            "skip": nth - 1,
+            "times": times,
+            "after_work": after_work,
+            "timeout": timeout,
+        }
+    )
+
+
+def take_fault(engine: Engine, method: str, path: str) -> Json | None:
+    """The fault this call meets, counted down."""
+    for found in list(engine.store.scan(FAULT))[::-1]:
+        if found["method"] not in (None, method) or not fnmatchcase(path, found["path"]):
+            continue
+        fault = engine.store.get(found["id"], FAULT)
+        assert fault is not None
+        if fault["skip"] > 0:
+            fault["skip"] -= 1
+            continue
+        fault["times"] -= 1
+        if fault["times"] <= 0:
+            engine.store.remove(fault["id"])
+        return dict(fault)
+    return None
+
+
+def clear_faults(engine: Engine) -> None:
+    """No more failing calls, declines or disturbed deliveries."""
+    for fault in list(engine.store.scan(FAULT)):
+        engine.store.remove(fault["id"])
+    if engine.store.get(_KNOBS) is not None:
+        knobs(engine).update(declines=0, delivery="normal")
+
+
+def decline_next(engine: Engine, times: int = 1) -> None:
+    """Let the next charges of saved cards be declined."""
+    knobs(engine)["declines"] += times
+
+
+def take_decline(engine: Engine) -> bool:
+    """Is this off-session charge to be declined? Counts down."""
+    state = knobs(engine)
+    if state["declines"] <= 0:
+        return False
+    state["declines"] -= 1
+    return True
+
+
+def delivery_mode(engine: Engine) -> DeliveryMode:
+    """How deliveries are being disturbed."""
+    mode: DeliveryMode = knobs(engine)["delivery"]
+    return mode
+
+
+def set_delivery_mode(engine: Engine, mode: DeliveryMode) -> None:
+    """Disturb deliveries, or stop disturbing them."""
+    knobs(engine)["delivery"] = mode
+
+
+def knobs(engine: Engine) -> Json:
+    """The row that holds how many charges decline and how deliveries are disturbed."""
+    return engine.store.get(_KNOBS) or engine.store.add(
+        {"id": _KNOBS, "object": _KNOBS, "declines": 0, "delivery": "normal"}
+    )

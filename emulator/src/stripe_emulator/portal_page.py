@@ -1,0 +1,277 @@
+"""What the billing portal does: card, cancellation and its undoing, plan, invoices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stripe_emulator import invoice_page, typed_card
+from stripe_emulator.billing import standing
+from stripe_emulator.billing.changing_plans import credit_unused_time
+from stripe_emulator.billing.payments import (
+    Attempt,
+    challenge_of,
+    confirm_setup,
+    create_setup_intent,
+    fail_setup_authentication,
+)
+from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
+from stripe_emulator.rendering import show
+from stripe_emulator.resources import payment_methods, portal_sessions, subscription_updates
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+PURPOSE = "portal"
+INVOICES_SHOWN = 24
+GONE = Outcome("closed", "This page has expired. Return to the site and open it again.")
+
+
+def find(engine: Engine, secret: str) -> Json | None:
+    """The session behind a secret, while it may be used."""
+    for found in engine.store.scan("billing_portal.session"):
+        if found["_secret"] == secret and portal_sessions.is_usable(found):
+            return engine.find("billing_portal.session", found["id"])
+    return None
+
+
+def view(engine: Engine, session: Json) -> PortalView:
+    """The portal's home."""
+    customer = engine.find("customer", session["customer"])
+    configuration = engine.find("billing_portal.configuration", session["configuration"])
+    features = configuration["features"]
+    subscriptions = [
+        _subscription(engine, found, features)
+        for found in engine.store.scan("subscription")
+        if found["customer"] == customer["id"] and found["status"] not in (*standing.ENDED, "incomplete")
+    ]
+    invoices = [
+        _invoice(engine, found)
+        for found in engine.store.scan("invoice")
+        if found["customer"] == customer["id"] and found["status"] != "draft"
+    ]
+    return PortalView(
+        customer_email=customer["email"],
+        payment_method=invoice_page.card_view(_default_card(engine, customer)),
+        subscriptions=subscriptions,
+        invoices=invoices[:INVOICES_SHOWN] if features["invoice_history"]["enabled"] else [],
+        return_url=session["return_url"],
+        features=features,
+        flow=_flow(session),
+        merchant_name=engine.settings.merchant_name,
+        headline=configuration["business_profile"]["headline"],
+        now=engine.now(customer["test_clock"]),
+    )
+
+
+def save_card(engine: Engine, session: Json, card: CardInput) -> Outcome:
+    """
+    Save a card and make it the default, of the customer and of every subscription that has one of its own.
+
+    Raises a card error for a card that can't be right as typed.
+    """
+    customer = engine.find("customer", session["customer"])
+    method = typed_card.make(engine, card, email=customer["email"], clock=customer["test_clock"])
+    intent = create_setup_intent(engine, customer["id"], clock=customer["test_clock"])
+    return _finish_card(engine, session, method, intent, confirm_setup(engine, intent, method))
+
+
+def answer_challenge(engine: Engine, challenge: Json, intent: Json, ok: bool) -> Outcome:
+    """What follows a 3D Secure challenge while saving a card."""
+    session = engine.find("billing_portal.session", challenge["session"])
+    method = engine.find("payment_method", challenge["method"])
+    if ok:
+        attempt = confirm_setup(engine, intent, method, authenticated=True)
+    else:
+        attempt = fail_setup_authentication(engine, intent)
+    return _finish_card(engine, session, method, intent, attempt)
+
+
+def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str | None, comment: str | None) -> Outcome:
+    """
+    At the period's end or at once, as configured.
+
+    In flexible billing mode a scheduled end sets `cancel_at` only; `cancel_at_period_end` stays false. See
+    https://docs.stripe.com/billing/subscriptions/billing-mode/compare
+    """
+    feature = _features(engine, session)["subscription_cancel"]
+    if not feature["enabled"] or subscription["status"] in standing.ENDED or subscription["cancel_at"]:
+        return GONE
+    if feature["mode"] == "immediately":
+        if feature["proration_behavior"] != "none":
+            credit_unused_time(engine, subscription)
+        standing.cancel(
+            engine, subscription, reason="cancellation_requested", feedback=feedback or None, comment=comment or None
+        )
+        if feature["proration_behavior"] == "always_invoice":
+            subscription_updates.invoice_pending(engine, subscription)
+        return Outcome("complete", redirect=_after(session))
+    with engine.changing(subscription, "customer.subscription.updated"):
+        subscription_updates.end_at(
+            engine,
+            subscription,
+            subscription_updates.max_period_end(subscription),
+            at_period_end=subscription["billing_mode"]["type"] != "flexible",
+        )
+        subscription["cancellation_details"].update(feedback=feedback or None, comment=comment or None)
+    return Outcome("complete", redirect=_after(session))
+
+
+def resume(engine: Engine, session: Json, subscription: Json) -> Outcome:
+    """Undo a scheduled end."""
+    if subscription["status"] in standing.ENDED or subscription["cancel_at"] is None:
+        return GONE
+    with engine.changing(subscription, "customer.subscription.updated"):
+        subscription_updates.keep(subscription)
+    return Outcome("complete")
+
+
+def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[PriceChoice]:
+    """The prices it may switch to, its own among them."""
+    if not _can_change(subscription, _features(engine, session)):
+        return []
+    choices = []
+    current = subscription["items"][0]["price"]
+    for product in _features(engine, session)["subscription_update"]["products"] or []:
+        for id in product["prices"]:
+            price = engine.store.get(id, "price")
+            if price is None or not price["active"] or price["currency"] != subscription["currency"]:
+                continue
+            choices.append(
+                PriceChoice(
+                    price_id=id,
+                    name=engine.find("product", price["product"])["name"],
+                    amount=price["unit_amount"] or 0,
+                    currency=price["currency"],
+                    interval=price["recurring"]["interval"],
+                    interval_count=price["recurring"]["interval_count"],
+                    current=id == current,
+                )
+            )
+    return choices
+
+
+def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str, quantity: int) -> Outcome:
+    """Switch; a declined payment leaves the plan as it was. Raises ApiError then."""
+    if price_id not in {choice.price_id for choice in plan_choices(engine, session, subscription)}:
+        return Outcome("closed", "This plan is not available.")
+    feature = _features(engine, session)["subscription_update"]
+    item: dict[str, Any] = {"id": subscription["items"][0]["id"], "price": price_id, "quantity": quantity}
+    sent: dict[str, Any] = {
+        "items": [Params(item, "items[0]")],
+        "proration_behavior": feature["proration_behavior"],
+        "payment_behavior": "error_if_incomplete",
+    }
+    if subscription["status"] == "trialing" and feature["trial_update_behavior"] == "end_trial":
+        sent["trial_end"] = "now"
+    subscription_updates.update(engine, [subscription["id"]], Params(sent))
+    return Outcome("complete", redirect=_after(session))
+
+
+def _finish_card(engine: Engine, session: Json, method: Json, intent: Json, attempt: Attempt) -> Outcome:
+    home = f"/p/session/{session['_secret']}"
+    if attempt.status == "failed":
+        assert attempt.decline is not None
+        return typed_card.declined(attempt.decline, redirect=home)
+    if attempt.status == "requires_action":
+        challenge = challenge_of(engine, intent)
+        assert challenge is not None
+        challenge.update(purpose=PURPOSE, session=session["id"], method=method["id"])
+        return Outcome("requires_action", redirect=f"/c/3ds/{challenge['id']}")
+    payment_methods.attach(engine, method, session["customer"])
+    customer = engine.find("customer", session["customer"])
+    with engine.changing(customer, "customer.updated"):
+        customer["invoice_settings"]["default_payment_method"] = method["id"]
+    for found in list(engine.store.scan("subscription")):
+        if (
+            found["customer"] == customer["id"]
+            and found["default_payment_method"] is not None
+            and found["status"] not in standing.ENDED
+        ):
+            subscription = engine.find("subscription", found["id"])
+            with engine.changing(subscription, "customer.subscription.updated"):
+                subscription["default_payment_method"] = method["id"]
+    return Outcome("complete", redirect=_after(session))
+
+
+def _after(session: Json) -> str | None:
+    flow = session["flow"]
+    if flow is not None and flow["after_completion"]["type"] == "redirect":
+        return str(flow["after_completion"]["redirect"]["return_url"])
+    return None
+
+
+def _flow(session: Json) -> Json | None:
+    flow = session["flow"]
+    if flow is None:
+        return None
+    details = flow.get(flow["type"]) or {}
+    return {"type": flow["type"], "subscription": details.get("subscription"), "return_url": _after(session)}
+
+
+def _features(engine: Engine, session: Json) -> Json:
+    features: Json = engine.find("billing_portal.configuration", session["configuration"])["features"]
+    return features
+
+
+def _default_card(engine: Engine, customer: Json) -> Json | None:
+    """What renewals are charged to: a subscription's own card before the customer's default."""
+    for found in engine.store.scan("subscription"):
+        if found["customer"] == customer["id"] and found["status"] not in standing.ENDED:
+            own = engine.store.get(found["default_payment_method"] or "", "payment_method")
+            if own is not None:
+                return own
+    return engine.store.get(customer["invoice_settings"]["default_payment_method"] or "", "payment_method")
+
+
+def _can_change(subscription: Json, features: Json) -> bool:
+    update = features["subscription_update"]
+    return bool(
+        update["enabled"]
+        and update["products"]
+        and "price" in update["default_allowed_updates"]
+        and len(subscription["items"]) == 1
+        and subscription["collection_method"] == "charge_automatically"
+        and subscription["cancel_at"] is None
+    )
+
+
+def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView:
+    item = subscription["items"][0]
+    price = engine.find("price", item["price"])
+    names = [
+        str(engine.find("product", engine.find("price", one["price"])["product"])["name"])
+        for one in subscription["items"]
+    ]
+    return SubView(
+        id=subscription["id"],
+        name=", ".join(names),
+        amount=price["unit_amount"] or 0,
+        currency=price["currency"],
+        interval=price["recurring"]["interval"],
+        interval_count=price["recurring"]["interval_count"],
+        quantity=item["quantity"],
+        status=subscription["status"],
+        current_period_end=item["current_period_end"],
+        cancel_at=subscription["cancel_at"],
+        trial_end=subscription["trial_end"],
+        can_cancel=bool(features["subscription_cancel"]["enabled"] and subscription["cancel_at"] is None),
+        can_resume=bool(features["subscription_cancel"]["enabled"] and subscription["cancel_at"] is not None),
+        can_change=_can_change(subscription, features),
+    )
+
+
+def _invoice(engine: Engine, invoice: Json) -> InvoiceView:
+    shown = show(engine, invoice)
+    return InvoiceView(
+        id=invoice["id"],
+        number=invoice["number"],
+        created=invoice["created"],
+        amount=invoice["amount_due"] if invoice["status"] == "open" else invoice["total"],
+        currency=invoice["currency"],
+        status=invoice["status"],
+        hosted_url=shown["hosted_invoice_url"],
+        pdf_url=shown["invoice_pdf"],
+        payable=invoice_page.is_payable(invoice),
+    )

@@ -1,0 +1,164 @@
+"""
+One API call, from the decoded request to the encoded answer.
+
+Order: the key, the endpoint, the idempotency key, the parameters, the work, the answer's shape. Work and kept answer
+are one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stripe_emulator.engine import RequestInfo
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol import idempotency
+from stripe_emulator.protocol.auth import check_key
+from stripe_emulator.protocol.errors import ApiError, invalid
+from stripe_emulator.protocol.expand import expand
+from stripe_emulator.protocol.forms import decode
+from stripe_emulator.protocol.paging import page
+from stripe_emulator.protocol.routing import Route, Router
+from stripe_emulator.rendering import as_list, show
+from stripe_emulator.resources.index import ROUTES
+from stripe_emulator.resources.invoice_previews import Undone
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.requests import parse
+from stripe_emulator.validation.responses import ShapeError, assert_shape
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+PAGING = ("limit", "starting_after", "ending_before", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it came: `encoded` is the form body or the query string."""
+
+    method: str
+    path: str
+    encoded: str
+    authorization: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    status: int
+    body: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Api:
+    """Stripe's v1 API over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._router = Router(ROUTES)
+        self._in_flight: set[str] = set()
+
+    def begin(self, call: Call) -> None:
+        """Note that a request with an idempotency key is under way; raises the 409 when one already is."""
+        if call.idempotency_key and call.method == "POST":
+            if call.idempotency_key in self._in_flight:
+                raise idempotency.in_use(call.idempotency_key)
+            self._in_flight.add(call.idempotency_key)
+
+    def end(self, call: Call) -> None:
+        """The request is over."""
+        self._in_flight.discard(call.idempotency_key or "")
+
+    def answer(self, call: Call) -> Answer:
+        """Carry a request out."""
+        request_id = new_id("req")
+        try:
+            check_key(call.authorization)
+            self._engine.catch_up()
+            return self._perform(call, request_id)
+        except ApiError as error:
+            return self.failure(call, error, request_id)
+        except ShapeError as error:
+            self._engine.shape_failures.extend(error.problems)
+            message = f"stripe_emulator built an object the SDK does not know: {error}"
+            return self.failure(call, ApiError(500, "api_error", message), request_id)
+
+    def failure(self, call: Call, error: ApiError, request_id: str) -> Answer:
+        """An error as Stripe sends it."""
+        headers = {**self._headers(call, request_id), **error.headers}
+        return Answer(error.status, json.dumps(error.envelope(request_id), indent=2), headers)
+
+    def _perform(self, call: Call, request_id: str) -> Answer:
+        route, ids = self._router.match(call.method, call.path)
+        key = call.idempotency_key if call.method == "POST" else None
+        mark = idempotency.fingerprint(call.encoded)
+        if key:
+            kept = idempotency.replay(self._engine, key, call.method, call.path, mark)
+            if kept is not None:
+                headers = {
+                    **self._headers(call, kept["request_id"]),
+                    "Idempotent-Replayed": "true",
+                    "Original-Request": kept["request_id"],
+                }
+                return Answer(kept["status"], kept["body"], headers)
+        params = parse(route.params, decode(call.encoded))
+        body, status = self._work(call, route, ids, params, request_id, key, mark)
+        return Answer(status, body, self._headers(call, request_id))
+
+    def _work(
+        self, call: Call, route: Route, ids: list[str], params: Params, request_id: str, key: str | None, mark: str
+    ) -> tuple[str, int]:
+        info = RequestInfo(request_id, call.idempotency_key if call.method != "GET" else None)
+        kept = {"method": call.method, "path": call.path, "mark": mark, "request_id": request_id}
+        try:
+            with self._engine.transaction(info):
+                body = json.dumps(self._result(call, route, ids, params), indent=2)
+                if key:
+                    idempotency.keep(self._engine, key, status=200, body=body, **kept)
+            return body, 200
+        except Undone as undone:
+            preview = undone.preview
+            expand(self._engine, preview, params.get("expand") or [])
+            self._check(preview)
+            return json.dumps(preview, indent=2), 200
+        except ApiError as error:
+            body = json.dumps(error.envelope(request_id), indent=2)
+            if key and error.status not in (409, 429):
+                with self._engine.transaction():
+                    idempotency.keep(self._engine, key, status=error.status, body=body, **kept)
+            return body, error.status
+
+    def _result(self, call: Call, route: Route, ids: list[str], params: Params) -> Json:
+        reply = route.handler(self._engine, ids, params)
+        if isinstance(reply, list):
+            chosen, has_more = page(reply, params)
+            shown = as_list([show(self._engine, value) for value in chosen], call.path, has_more=has_more)
+        else:
+            shown = reply if route.shown else show(self._engine, reply)
+        expand(self._engine, shown, params.get("expand") or [])
+        if isinstance(reply, list):
+            for name in PAGING:
+                params.get(name)
+        unread = next(iter(params.unread()), None)
+        if unread is not None:
+            raise invalid(
+                f"stripe_emulator knows the parameter {unread}, but does not act on it; its README says what it covers.",
+                param=unread,
+                code="emulator_unsupported",
+            )
+        self._check(shown)
+        return shown
+
+    def _check(self, shown: Json) -> None:
+        if self._engine.strict:
+            assert_shape(shown)
+
+    def _headers(self, call: Call, request_id: str) -> dict[str, str]:
+        headers = {"Request-Id": request_id, "Stripe-Version": self._engine.api_version}
+        if call.idempotency_key:
+            headers["Idempotency-Key"] = call.idempotency_key
+        return headers

@@ -1,0 +1,53 @@
+"""Lists: newest first, a page at a time."""
+
+from __future__ import annotations
+
+from stripe_emulator.protocol.errors import invalid, no_such
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+
+DEFAULT_LIMIT, MAX_LIMIT = 10, 100
+_COMPARE = {"gt", "gte", "lt", "lte"}
+
+
+def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
+    """The page asked for of values given newest first, and whether there is more in its direction."""
+    limit = params.get("limit", DEFAULT_LIMIT)
+    if not 1 <= limit <= MAX_LIMIT:
+        word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
+        raise invalid(f"This value must be {word}.", param="limit", code="parameter_invalid_integer")
+    after, before = params.get("starting_after"), params.get("ending_before")
+    if after and before:
+        raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
+    values = [value for value in values if _created_matches(value, params)]
+    if after:
+        position = _position(values, after, "starting_after")
+        rest = values[position + 1 :]
+        return rest[:limit], len(rest) > limit
+    if before:
+        rest = values[: _position(values, before, "ending_before")]
+        return rest[-limit:], len(rest) > limit
+    return values[:limit], len(values) > limit
+
+
+def _position(values: list[Json], id: str, param: str) -> int:
+    for position, value in enumerate(values):
+        if value["id"] == id:
+            return position
+    raise no_such("object", id, param=param)
+
+
+def _created_matches(value: Json, params: Params) -> bool:
+    wanted = params.get("created")
+    if wanted is None:
+        return True
+    created = value.get("created", value.get("date", 0))
+    if isinstance(wanted, int):
+        return bool(created == wanted)
+    bounds = {name: wanted.get(name) for name in _COMPARE}
+    return (
+        (bounds["gt"] is None or created > bounds["gt"])
+        and (bounds["gte"] is None or created >= bounds["gte"])
+        and (bounds["lt"] is None or created < bounds["lt"])
+        and (bounds["lte"] is None or created <= bounds["lte"])
+    )

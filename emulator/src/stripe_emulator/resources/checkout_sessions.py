@@ -1,0 +1,378 @@
+"""Checkout sessions: made, listed, expired. What their page does is in `checkout_page`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator import agenda
+from stripe_emulator.billing.lines import amount_of
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.rendering import as_list, includes, public, renders, show
+from stripe_emulator.resources import customers, prices
+from stripe_emulator.resources.metadata import merged
+from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
+from stripe_emulator.settings import DAY
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+IGNORED = (
+    "adaptive_pricing",
+    "automatic_tax",
+    "branding_settings",
+    "consent_collection",
+    "custom_text",
+    "customer_update",
+    "payment_method_options",
+    "phone_number_collection",
+    "saved_payment_method_options",
+    "tax_id_collection",
+    "wallet_options",
+    "expand",
+)
+MIN_EXPIRY, MAX_EXPIRY = 1800, DAY
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    A session whose page takes a payment, a subscription or a card.
+
+    Nothing but the session exists until the page is completed.
+    """
+    params.ignore(*IGNORED)
+    mode = params.get("mode", "payment")
+    ui_mode = params.get("ui_mode", "hosted_page")
+    if ui_mode != "hosted_page":
+        raise invalid("stripe_emulator has hosted_page only", param="ui_mode")
+    if "success_url" not in params:
+        raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
+    for name in ("success_url", "cancel_url"):
+        _check_url(params.get(name), name)
+    customer = _customer(engine, params)
+    clock = customer["test_clock"] if customer else None
+    now = engine.now(clock)
+    items = [_line_item(engine, item) for item in params.list_of("line_items")]
+    _check_items(items, mode)
+    id = new_id("cs_test")
+    details = params.at("subscription_data")
+    session: Json = {
+        **nulls("checkout.session"),
+        "id": id,
+        "object": "checkout.session",
+        "adaptive_pricing": {"enabled": False} if mode != "setup" else None,
+        "allow_promotion_codes": params.get("allow_promotion_codes"),
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "billing_address_collection": params.get("billing_address_collection"),
+        "cancel_url": params.get("cancel_url"),
+        "client_reference_id": params.get("client_reference_id"),
+        "created": now,
+        "currency": items[0]["_currency"] if items else params.get("currency"),
+        "custom_fields": [],
+        "custom_text": {
+            "after_submit": None,
+            "shipping_address": None,
+            "submit": None,
+            "terms_of_service_acceptance": None,
+        },
+        "customer": customer["id"] if customer else None,
+        "customer_creation": params.get("customer_creation", "if_required") if mode == "payment" else None,
+        "customer_details": _details(customer, params.get("customer_email")),
+        "customer_email": params.get("customer_email"),
+        "expires_at": _expiry(params, now),
+        "integration_identifier": params.get("integration_identifier"),
+        "livemode": False,
+        "locale": params.get("locale"),
+        "metadata": params.get("metadata") or {},
+        "mode": mode,
+        "origin_context": params.get("origin_context"),
+        "payment_method_collection": _method_collection(params, mode),
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": ["card"],
+        "payment_status": "unpaid" if mode != "setup" else "no_payment_required",
+        "phone_number_collection": {"enabled": False},
+        "saved_payment_method_options": {
+            "allow_redisplay_filters": ["always"],
+            "payment_method_remove": "disabled",
+            "payment_method_save": None,
+        }
+        if customer and mode != "setup"
+        else None,
+        "shipping_options": [],
+        "status": "open",
+        "submit_type": params.get("submit_type"),
+        "success_url": params["success_url"],
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0} if items else None,
+        "ui_mode": ui_mode,
+        "_items": items,
+        "_clock": clock,
+        "_subscription_data": _subscription_data(engine, details, mode, now),
+        "_intent_metadata": params.at("payment_intent_data").get("metadata") or {},
+        "_setup_metadata": params.at("setup_intent_data").get("metadata") or {},
+    }
+    session.update(_totals(session))
+    engine.store.add(session)
+    return session
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One session."""
+    return find(engine, ids[0])
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Its metadata."""
+    session = find(engine, ids[0])
+    session["metadata"] = merged(session["metadata"], params)
+    return session
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Sessions by customer, status, subscription and payment intent."""
+    wanted = {name: params.get(name) for name in ("customer", "status", "subscription", "payment_intent")}
+    email = params.at("customer_details").get("email")
+    return [
+        session
+        for session in engine.store.scan("checkout.session")
+        if all(value in (None, session[name]) for name, value in wanted.items())
+        and (email is None or (session["customer_details"] or {}).get("email") == email)
+    ]
+
+
+def list_line_items(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """What is being bought."""
+    return [_without_private(item) for item in find(engine, ids[0])["_items"]]
+
+
+def expire_route(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Close an open session."""
+    session = find(engine, ids[0])
+    if session["status"] != "open":
+        raise invalid(
+            f'Only Checkout Sessions with a status in ["open"] can be expired. '
+            f"This Checkout Session has a status of {session['status']}."
+        )
+    expire(engine, session)
+    return session
+
+
+def find(engine: Engine, id: str) -> Json:
+    """The session, or Stripe's answer that there is none."""
+    return engine.find("checkout.session", id, noun="checkout.session")
+
+
+def expire(engine: Engine, session: Json) -> None:
+    """Its time is over; a payment that was begun is given up."""
+    from stripe_emulator.billing.payments import cancel_intent
+
+    session["status"] = "expired"
+    intent = engine.store.get(session["_intent"], "payment_intent") if session.get("_intent") else None
+    if intent is not None:
+        cancel_intent(engine, intent, "abandoned")
+    engine.emit("checkout.session.expired", session)
+
+
+def due_today(session: Json) -> int:
+    """What completing the session charges at once."""
+    data = session["_subscription_data"]
+    if data and data["trial_end_after"] is not None:
+        return sum(item["amount_total"] for item in session["_items"] if not item["_recurring"])
+    if data and data["trial_end"] is not None:
+        return sum(item["amount_total"] for item in session["_items"] if not item["_recurring"])
+    return sum(item["amount_total"] for item in session["_items"])
+
+
+def has_trial(session: Json) -> bool:
+    """Does its subscription begin with a trial?"""
+    data = session["_subscription_data"]
+    return bool(data and (data["trial_end_after"] is not None or data["trial_end"] is not None))
+
+
+def _totals(session: Json) -> Json:
+    if not session["_items"]:
+        return {"amount_subtotal": None, "amount_total": None}
+    due = due_today(session)
+    return {"amount_subtotal": due, "amount_total": due}
+
+
+def _check_url(url: str | None, name: str) -> None:
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise invalid("Not a valid URL", param=name, code="url_invalid")
+
+
+def _customer(engine: Engine, params: Params) -> Json | None:
+    if "customer" in params and "customer_email" in params:
+        raise invalid("You may only specify one of these parameters: customer, customer_email.", param="customer")
+    if "customer" not in params:
+        return None
+    return customers.existing(engine, params["customer"], param="customer")
+
+
+def _check_items(items: list[Json], mode: str) -> None:
+    if mode == "setup":
+        if items:
+            raise invalid("`line_items` cannot be used in `setup` mode.", param="line_items")
+        return
+    if not items:
+        raise invalid(
+            f"Missing required param: line_items. Checkout Sessions in `{mode}` mode need at least one.",
+            param="line_items",
+            code="parameter_missing",
+        )
+    recurring = [item for item in items if item["_recurring"]]
+    if mode == "subscription" and not recurring:
+        raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.")
+    if mode == "subscription" and len(recurring) != len(items):
+        raise invalid("stripe_emulator does not have one-time prices in subscription mode", param="line_items")
+    if mode == "payment" and recurring:
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. "
+            "Either switch to `subscription` mode or use only one-time prices."
+        )
+    if len({item["_currency"] for item in items}) > 1:
+        raise invalid("All prices must have the same currency.", param="line_items")
+
+
+def _line_item(engine: Engine, sent: Params) -> Json:
+    data = sent.at("price_data")
+    if data:
+        price = prices.from_data(engine, data)
+    elif "price" in sent:
+        price = prices.usable(engine, sent["price"], param=sent.name_of("price"))
+    else:
+        raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
+    quantity = sent.get("quantity")
+    if quantity is None:
+        raise invalid("Quantity is required. Add `quantity` to your line item.", param=sent.name_of("quantity"))
+    if quantity < 1:
+        raise invalid("This value must be greater than or equal to 1.", param=sent.name_of("quantity"))
+    sent.ignore("adjustable_quantity")
+    amount = amount_of(price, quantity)
+    return {
+        **nulls("item"),
+        "id": new_id("li"),
+        "object": "item",
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": engine.find("product", price["product"])["name"],
+        "price": price["id"],
+        "quantity": quantity,
+        "_recurring": price["recurring"] is not None,
+        "_currency": price["currency"],
+    }
+
+
+def _details(customer: Json | None, email: str | None) -> Json | None:
+    if customer is None and email is None:
+        return None
+    address = email if customer is None else customer["email"]
+    return details(address, customer["name"] if customer else None)
+
+
+def details(email: str | None, name: str | None) -> Json:
+    """The `customer_details` of a session."""
+    return {
+        "address": None,
+        "business_name": None,
+        "email": email,
+        "individual_name": None,
+        "name": name,
+        "phone": None,
+        "tax_exempt": "none",
+        "tax_ids": [],
+    }
+
+
+def _expiry(params: Params, now: int) -> int:
+    expires_at = params.get("expires_at")
+    if expires_at is None:
+        return now + MAX_EXPIRY
+    if not now + MIN_EXPIRY <= expires_at <= now + MAX_EXPIRY:
+        raise invalid(
+            "The `expires_at` timestamp must be at least 30 minutes and less than 24 hours from Checkout Session "
+            "creation.",
+            param="expires_at",
+        )
+    return int(expires_at)
+
+
+def _method_collection(params: Params, mode: str) -> str | None:
+    wanted = params.get("payment_method_collection")
+    if mode == "subscription":
+        return wanted or "always"
+    if wanted is not None:
+        raise invalid(
+            "You can only set `payment_method_collection` if there are recurring prices.",
+            param="payment_method_collection",
+        )
+    return None
+
+
+def _subscription_data(engine: Engine, sent: Params, mode: str, now: int) -> Json | None:
+    if mode != "subscription":
+        if sent:
+            raise invalid("You can not pass `subscription_data` in this mode.", param="subscription_data")
+        return None
+    end = trial_end(sent, now)
+    days = sent.get("trial_period_days")
+    return {
+        "trial_end": None if days else end,
+        "trial_end_after": days,
+        "missing_payment_method": missing_payment_method(sent),
+        "metadata": sent.get("metadata") or {},
+        "description": sent.get("description"),
+        "billing_mode": sent.at("billing_mode").get("type", "flexible"),
+    }
+
+
+def _without_private(item: Json) -> Json:
+    return public(item)
+
+
+@renders("item")
+def show_line_item(engine: Engine, item: Json) -> Json:
+    """With its price in full."""
+    return {**public(item), "price": show(engine, engine.find("price", item["price"]))}
+
+
+@renders("checkout.session")
+def show_session(engine: Engine, session: Json) -> Json:
+    """Its address only while it is open."""
+    shown = public(session)
+    shown["url"] = f"{engine.base_url}/c/pay/{session['id']}" if session["status"] == "open" else None
+    return shown
+
+
+@includes("checkout.session", "line_items")
+def show_line_items(engine: Engine, session: Json) -> Json:
+    """What is being bought, when expanded."""
+    items = [show(engine, item) for item in session["_items"]]
+    return as_list(items, f"/v1/checkout/sessions/{session['id']}/line_items")
+
+
+def _next_due(engine: Engine, session: Json) -> int | None:
+    return int(session["expires_at"]) if session["status"] == "open" else None
+
+
+agenda.register("checkout.session", next_due=_next_due, when_due=expire)
+
+ROUTES = [
+    Route("POST", "/v1/checkout/sessions", create, "checkout.SessionCreateParams"),
+    Route("GET", "/v1/checkout/sessions", listing, "checkout.SessionListParams"),
+    Route("GET", "/v1/checkout/sessions/{id}", retrieve, "checkout.SessionRetrieveParams"),
+    Route("POST", "/v1/checkout/sessions/{id}", update, "checkout.SessionUpdateParams"),
+    Route(
+        "GET",
+        "/v1/checkout/sessions/{id}/line_items",
+        list_line_items,
+        "checkout.SessionLineItemListParams",
+    ),
+    Route("POST", "/v1/checkout/sessions/{id}/expire", expire_route, "checkout.SessionExpireParams"),
+]

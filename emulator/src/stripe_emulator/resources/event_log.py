@@ -1,0 +1,58 @@
+"""The log of events, thirty days of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.events import DELIVERY
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.settings import DAY
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+KEPT_FOR = 30 * DAY
+MAX_TYPES = 20
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One event."""
+    return engine.find("event", ids[0])
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Events by type (`invoice.*` too), types and whether every endpoint has taken them."""
+    type, types = params.get("type"), params.get("types")
+    if type is not None and types is not None:
+        raise invalid("You may only specify one of these parameters: type, types.", param="types")
+    if types is not None and len(types) > MAX_TYPES:
+        raise invalid(f"You may specify at most {MAX_TYPES} types.", param="types")
+    success = params.get("delivery_success")
+    undelivered = set() if success is None else _undelivered(engine)
+    return [
+        event
+        for event in engine.store.scan("event")
+        if event["created"] > engine.now(event["_clock"]) - KEPT_FOR
+        and (type is None or _is_of(event, type))
+        and (types is None or event["type"] in types)
+        and (success is None or success == (event["id"] not in undelivered))
+    ]
+
+
+def _is_of(event: Json, type: str) -> bool:
+    if type.endswith("*"):
+        return bool(event["type"].startswith(type[:-1]))
+    return bool(event["type"] == type)
+
+
+def _undelivered(engine: Engine) -> set[str]:
+    return {delivery["event"] for delivery in engine.store.scan(DELIVERY) if delivery["status"] != "delivered"}
+
+
+ROUTES = [
+    Route("GET", "/v1/events", listing, "EventListParams"),
+    Route("GET", "/v1/events/{id}", retrieve, "EventRetrieveParams"),
+]

@@ -1,0 +1,280 @@
+"""Invoices through the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import collection, invoicing, lines, standing
+from stripe_emulator.protocol.errors import ApiError, invalid
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources import customers, payment_methods
+from stripe_emulator.resources.invoice_previews import create_preview
+from stripe_emulator.resources.metadata import merged
+from stripe_emulator.validation.params import Params
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """A draft for a customer, with the pending items when `pending_invoice_items_behavior=include`."""
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = customers.existing(engine, params["customer"], param="customer")
+    invoice = invoicing.draft(
+        engine,
+        customer,
+        [],
+        reason="manual",
+        currency=params.get("currency") or customer["currency"] or engine.settings.default_currency,
+        auto_advance=params.get("auto_advance", False),
+        take_pending=params.get("pending_invoice_items_behavior", "exclude") == "include",
+        metadata=params.get("metadata") or {},
+    )
+    invoice["description"] = params.get("description") or None
+    invoice["collection_method"] = params.get("collection_method", "charge_automatically")
+    return invoice
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One invoice."""
+    return engine.find("invoice", ids[0])
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Metadata, description, `auto_advance` and the payment method."""
+    invoice = engine.find("invoice", ids[0])
+    with engine.changing(invoice, "invoice.updated"):
+        invoice["metadata"] = merged(invoice["metadata"], params)
+        if "description" in params:
+            invoice["description"] = params["description"] or None
+        if "auto_advance" in params:
+            invoice["auto_advance"] = params["auto_advance"]
+        if "default_payment_method" in params:
+            wanted = params["default_payment_method"]
+            invoice["default_payment_method"] = (
+                payment_methods.usable(engine, wanted, invoice["customer"], param="default_payment_method")["id"]
+                if wanted
+                else None
+            )
+    return invoice
+
+
+def delete(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """A draft that belongs to no subscription."""
+    invoice = engine.find("invoice", ids[0])
+    if invoice["status"] != "draft" or invoicing.subscription_of(invoice):
+        raise invalid("You can only delete draft invoices that are not part of a subscription.")
+    engine.emit("invoice.deleted", invoice)
+    engine.store.remove(invoice["id"])
+    return {"id": invoice["id"], "object": "invoice", "deleted": True}
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Invoices by customer, subscription, status and collection method."""
+    customer, subscription = params.get("customer"), params.get("subscription")
+    status, method = params.get("status"), params.get("collection_method")
+    return [
+        invoice
+        for invoice in engine.store.scan("invoice")
+        if (customer is None or invoice["customer"] == customer)
+        and (customer is not None or subscription is not None or invoice["test_clock"] is None)
+        and (subscription is None or invoicing.subscription_of(invoice) == subscription)
+        and status in (None, invoice["status"])
+        and method in (None, invoice["collection_method"])
+    ]
+
+
+def list_lines(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Every line of an invoice."""
+    return list(engine.find("invoice", ids[0])["lines"])
+
+
+def finalize(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Open a draft; charged automatically only if it advances by itself."""
+    invoice = engine.find("invoice", ids[0])
+    if "auto_advance" in params:
+        invoice["auto_advance"] = params["auto_advance"]
+    collection.open_invoice(engine, invoice)
+    if invoice["status"] == "paid":
+        standing.after_paid(engine, invoice)
+    elif invoice["auto_advance"]:
+        invoice["next_payment_attempt"] = engine.now(invoice["test_clock"]) + engine.settings.finalize_after
+    return invoice
+
+
+def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    Pay an invoice now, outside of Stripe, or with a payment method, or the default one.
+
+    A declined card is a 402, and the failed attempt stays on the invoice.
+    """
+    invoice = engine.find("invoice", ids[0])
+    if invoice["status"] == "draft":
+        collection.open_invoice(engine, invoice)
+    if invoice["status"] == "paid":
+        if params.get("paid_out_of_band") is None:
+            raise invalid("Invoice is already paid", code="invoice_already_paid")
+        return invoice
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise invalid(f"Invoices with status {invoice['status']} can't be paid.", code="invoice_not_open")
+    params.ignore("off_session", "forgive", "mandate")
+    if params.get("paid_out_of_band", False):
+        invoicing.mark_paid(engine, invoice, by_payment=False)
+        standing.after_paid(engine, invoice)
+        return invoice
+    wanted = params.get("payment_method")
+    if wanted:
+        method = payment_methods.usable(engine, wanted, invoice["customer"], param="payment_method")
+    else:
+        found = collection.default_method(engine, invoice)
+        if found is None:
+            raise invalid(
+                "There is no `default_payment_method` set on this Customer or Invoice. Please provide one.",
+                code="missing",
+            )
+        method = found
+    attempt = collection.charge(engine, invoice, method, off_session=params.get("off_session", True))
+    if attempt.status != "succeeded":
+        from stripe_emulator.resources.subscriptions import refusal
+
+        error: ApiError = refusal(attempt)
+        error.keep = True
+        raise error
+    return invoice
+
+
+def void(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Void an open invoice."""
+    invoice = engine.find("invoice", ids[0])
+    invoicing.void(engine, invoice)
+    return invoice
+
+
+def mark_uncollectible(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Give an open invoice up; its subscription is as good as paid."""
+    invoice = engine.find("invoice", ids[0])
+    invoicing.mark_uncollectible(engine, invoice)
+    standing.after_paid(engine, invoice)
+    return invoice
+
+
+def send(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Send it by e-mail, which here is only said."""
+    invoice = engine.find("invoice", ids[0])
+    if invoice["status"] == "draft":
+        collection.open_invoice(engine, invoice)
+    engine.emit("invoice.sent", invoice)
+    return invoice
+
+
+def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Something for the customer's next invoice, or for a draft."""
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = customers.existing(engine, params["customer"], param="customer")
+    quantity = params.get("quantity", 1)
+    pricing = params.at("pricing")
+    price = engine.find("price", pricing["price"], param="pricing[price]") if "price" in pricing else None
+    amount = params.get("amount")
+    if amount is None:
+        if price is None:
+            raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
+        amount = lines.amount_of(price, quantity)
+    now = engine.now(customer["test_clock"])
+    draft = engine.find("invoice", params["invoice"], param="invoice") if params.get("invoice") else None
+    item = lines.add_invoice_item(
+        engine,
+        customer=customer,
+        amount=amount,
+        currency=price["currency"] if price else params.get("currency", engine.settings.default_currency),
+        description=params.get("description") or (price and engine.find("product", price["product"])["name"]),
+        price=price,
+        quantity=quantity,
+        start=now,
+        end=now,
+        proration=False,
+        subscription=params.get("subscription"),
+        invoice=draft["id"] if draft else None,
+        metadata=params.get("metadata") or {},
+    )
+    if draft is not None:
+        line = lines.line_of(engine, item)
+        line["invoice"] = draft["id"]
+        draft["lines"].append(line)
+        invoicing.add_up(draft, customer["balance"])
+    return item
+
+
+def retrieve_item(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One invoice item."""
+    return engine.find("invoiceitem", ids[0])
+
+
+def list_items(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Invoice items by customer and invoice; `pending`: those on no invoice yet."""
+    customer, invoice, pending = (params.get(name) for name in ("customer", "invoice", "pending"))
+    return [
+        item
+        for item in engine.store.scan("invoiceitem")
+        if customer in (None, item["customer"])
+        and invoice in (None, item["invoice"])
+        and (pending is None or pending == (item["invoice"] is None))
+    ]
+
+
+def delete_item(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Forget an item that is on no finalised invoice."""
+    item = engine.find("invoiceitem", ids[0])
+    if item["invoice"] is not None:
+        raise invalid("This invoice item is on an invoice and can't be deleted.")
+    engine.emit("invoiceitem.deleted", item)
+    engine.store.remove(item["id"])
+    return {"id": item["id"], "object": "invoiceitem", "deleted": True}
+
+
+def list_payments(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Invoice payments by invoice, status and payment."""
+    invoice, status = params.get("invoice"), params.get("status")
+    payment = params.at("payment")
+    payment.ignore("type")
+    intent = payment.get("payment_intent")
+    return [
+        found
+        for found in engine.store.scan("invoice_payment")
+        if invoice in (None, found["invoice"])
+        and status in (None, found["status"])
+        and intent in (None, found["payment"]["payment_intent"])
+    ]
+
+
+def retrieve_payment(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One invoice payment."""
+    return engine.find("invoice_payment", ids[0])
+
+
+ROUTES = [
+    Route("POST", "/v1/invoices", create, "InvoiceCreateParams"),
+    Route("GET", "/v1/invoices", listing, "InvoiceListParams"),
+    Route("POST", "/v1/invoices/create_preview", create_preview, "InvoiceCreatePreviewParams"),
+    Route("GET", "/v1/invoices/{id}", retrieve, "InvoiceRetrieveParams"),
+    Route("POST", "/v1/invoices/{id}", update, "InvoiceUpdateParams"),
+    Route("DELETE", "/v1/invoices/{id}", delete, "InvoiceDeleteParams"),
+    Route("GET", "/v1/invoices/{id}/lines", list_lines, "InvoiceLineItemListParams"),
+    Route("POST", "/v1/invoices/{id}/finalize", finalize, "InvoiceFinalizeInvoiceParams"),
+    Route("POST", "/v1/invoices/{id}/pay", pay, "InvoicePayParams"),
+    Route("POST", "/v1/invoices/{id}/void", void, "InvoiceVoidInvoiceParams"),
+    Route(
+        "POST",
+        "/v1/invoices/{id}/mark_uncollectible",
+        mark_uncollectible,
+        "InvoiceMarkUncollectibleParams",
+    ),
+    Route("POST", "/v1/invoices/{id}/send", send, "InvoiceSendInvoiceParams"),
+    Route("POST", "/v1/invoiceitems", create_item, "InvoiceItemCreateParams"),
+    Route("GET", "/v1/invoiceitems", list_items, "InvoiceItemListParams"),
+    Route("GET", "/v1/invoiceitems/{id}", retrieve_item, "InvoiceItemRetrieveParams"),
+    Route("DELETE", "/v1/invoiceitems/{id}", delete_item, "InvoiceItemDeleteParams"),
+    Route("GET", "/v1/invoice_payments", list_payments, "InvoicePaymentListParams"),
+    Route("GET", "/v1/invoice_payments/{id}", retrieve_payment, "InvoicePaymentRetrieveParams"),
+]

@@ -1,0 +1,167 @@
+"""Billing portal configurations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol.errors import invalid, no_such
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources.metadata import merged
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+OFF: Json = {
+    "customer_update": {"allowed_updates": [], "enabled": False},
+    "invoice_history": {"enabled": False},
+    "payment_method_update": {"enabled": False, "payment_method_configuration": None},
+    "subscription_cancel": {
+        "cancellation_reason": {"enabled": False, "feedback_options": None, "options": []},
+        "enabled": False,
+        "mode": "at_period_end",
+        "proration_behavior": "none",
+    },
+    "subscription_pause": {"duration": {"interval_options": [], "type": "indefinite"}, "enabled": False},
+    "subscription_update": {
+        "billing_cycle_anchor": None,
+        "default_allowed_updates": [],
+        "enabled": False,
+        "products": None,
+        "proration_behavior": "none",
+        "schedule_at_period_end": {"conditions": []},
+        "trial_update_behavior": "end_trial",
+    },
+}
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """A configuration; features not named are off."""
+    now = engine.now()
+    configuration: Json = {
+        **nulls("billing_portal.configuration"),
+        "id": new_id("bpc"),
+        "object": "billing_portal.configuration",
+        "active": True,
+        "business_profile": {"headline": None, "privacy_policy_url": None, "terms_of_service_url": None},
+        "created": now,
+        "features": _merge(OFF, {}),
+        "is_default": False,
+        "livemode": False,
+        "login_page": {"enabled": False, "url": None},
+        "metadata": {},
+        "updated": now,
+    }
+    _apply(engine, configuration, params)
+    engine.store.add(configuration)
+    engine.emit("billing_portal.configuration.created", configuration)
+    return configuration
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One configuration."""
+    return find(engine, ids[0])
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Any of it; features are merged."""
+    configuration = find(engine, ids[0])
+    with engine.changing(configuration, "billing_portal.configuration.updated"):
+        if "active" in params:
+            configuration["active"] = params["active"]
+        _apply(engine, configuration, params)
+        configuration["updated"] = engine.now()
+    return configuration
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Configurations by activity and whether they are the default."""
+    return [
+        configuration
+        for configuration in engine.store.scan("billing_portal.configuration")
+        if all(params.get(name) in (None, configuration[name]) for name in ("active", "is_default"))
+    ]
+
+
+def find(engine: Engine, id: str, *, param: str = "id") -> Json:
+    """The configuration, or Stripe's answer that there is none."""
+    return engine.find("billing_portal.configuration", id, noun="configuration", param=param)
+
+
+def _apply(engine: Engine, configuration: Json, params: Params) -> None:
+    if "features" in params:
+        _check_features(engine, params.at("features"))
+        configuration["features"] = _merge(configuration["features"], params.plain("features") or {})
+    profile = params.plain("business_profile")
+    if profile:
+        for name, value in profile.items():
+            configuration["business_profile"][name] = value or None
+    for name in ("default_return_url", "name"):
+        if name in params:
+            configuration[name] = params[name] or None
+    login = params.at("login_page")
+    if "enabled" in login:
+        configuration["login_page"] = {
+            "enabled": login["enabled"],
+            "url": f"{engine.base_url}/p/login/{configuration['id']}" if login["enabled"] else None,
+        }
+    configuration["metadata"] = merged(configuration["metadata"], params)
+
+
+def _check_features(engine: Engine, features: Params) -> None:
+    products = features.at("subscription_update").get("products") or []
+    for product in products if isinstance(products, list) else []:
+        if engine.store.get(product["product"], "product") is None:
+            raise no_such("product", product["product"], param=product.name_of("product"))
+        seen: set[tuple[str, int]] = set()
+        for id in product["prices"]:
+            price = engine.store.get(id, "price")
+            if price is None or price["product"] != product["product"]:
+                raise no_such("price", id, param=product.name_of("prices"))
+            interval = (price["recurring"]["interval"], price["recurring"]["interval_count"])
+            if interval in seen:
+                raise invalid(
+                    "You can't have two prices of one product with the same interval in the portal.",
+                    param=product.name_of("prices"),
+                )
+            seen.add(interval)
+
+
+def _merge(current: Json, sent: Json) -> Json:
+    """Objects are merged, everything else is replaced; '' and nothing are null; the SDK's own keys only."""
+    both: dict[str, Any] = {}
+    for key in current.keys() | sent.keys():
+        old, new = current.get(key), sent.get(key, current.get(key))
+        if isinstance(old, dict) and isinstance(new, dict):
+            both[key] = _merge(old, new)
+        elif key == "products" and isinstance(new, list):
+            both[key] = [_product(product) for product in new]
+        elif isinstance(old, list) and new in (None, ""):
+            both[key] = []
+        else:
+            both[key] = None if new == "" else new
+    return both
+
+
+def _product(product: Json) -> Json:
+    adjustable = product.get("adjustable_quantity") or {}
+    return {
+        "adjustable_quantity": {
+            "enabled": adjustable.get("enabled", False),
+            "maximum": adjustable.get("maximum"),
+            "minimum": adjustable.get("minimum", 1),
+        },
+        "prices": product["prices"],
+        "product": product["product"],
+    }
+
+
+ROUTES = [
+    Route("POST", "/v1/billing_portal/configurations", create, "billing_portal.ConfigurationCreateParams"),
+    Route("GET", "/v1/billing_portal/configurations", listing, "billing_portal.ConfigurationListParams"),
+    Route("GET", "/v1/billing_portal/configurations/{id}", retrieve, "billing_portal.ConfigurationRetrieveParams"),
+    Route("POST", "/v1/billing_portal/configurations/{id}", update, "billing_portal.ConfigurationUpdateParams"),
+]

@@ -1,0 +1,135 @@
+"""Billing portal sessions. What their page does is in `portal_page`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.clock import real_time
+from stripe_emulator.ids import new_id, token
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.rendering import public, renders
+from stripe_emulator.resources import customers, portal_configurations
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+UNUSED_FOR, IDLE_FOR = 300, 3600
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    A short-lived way into the portal for one customer.
+
+    Without `configuration` the account's default one is used, which Stripe does not create by itself.
+    """
+    params.ignore("locale", "expand")
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = customers.existing(engine, params["customer"], param="customer")
+    configuration = _configuration(engine, params)
+    session: Json = {
+        **nulls("billing_portal.session"),
+        "id": new_id("bps"),
+        "object": "billing_portal.session",
+        "configuration": configuration["id"],
+        "created": engine.now(customer["test_clock"]),
+        "customer": customer["id"],
+        "flow": _flow(engine, params.at("flow_data"), configuration, customer),
+        "livemode": False,
+        "return_url": params.get("return_url") or configuration["default_return_url"],
+        "url": "",
+        "_secret": token(40),
+        "_seen": real_time(),
+        "_used": False,
+        "_clock": customer["test_clock"],
+    }
+    engine.store.add(session)
+    engine.emit("billing_portal.session.created", session)
+    return session
+
+
+def is_usable(session: Json) -> bool:
+    """The address dies five minutes after it was made if nobody used it, else an hour after its last use."""
+    return real_time() - int(session["_seen"]) <= (IDLE_FOR if session["_used"] else UNUSED_FOR)
+
+
+def _configuration(engine: Engine, params: Params) -> Json:
+    wanted = params.get("configuration")
+    if wanted is not None:
+        configuration = portal_configurations.find(engine, wanted, param="configuration")
+        if not configuration["active"]:
+            raise invalid("The configuration is not active.", param="configuration")
+        return configuration
+    for configuration in engine.store.scan("billing_portal.configuration"):
+        if configuration["is_default"] and configuration["active"]:
+            return configuration
+    raise invalid(
+        "No configuration provided and your test mode default configuration has not been created. Provide a "
+        "configuration or create your default by saving your customer portal settings in test mode at "
+        "https://dashboard.stripe.com/test/settings/billing/portal.",
+    )
+
+
+def _flow(engine: Engine, sent: Params, configuration: Json, customer: Json) -> Json | None:
+    if not sent:
+        return None
+    type = sent["type"]
+    feature = {
+        "payment_method_update": "payment_method_update",
+        "subscription_cancel": "subscription_cancel",
+        "subscription_update": "subscription_update",
+        "subscription_update_confirm": "subscription_update",
+    }.get(type)
+    if feature is None:
+        raise invalid(f"stripe_emulator does not have the {type} flow", param="flow_data[type]")
+    if not configuration["features"][feature]["enabled"]:
+        raise invalid(
+            f"This flow is disabled: the configuration's features[{feature}] is not enabled.", param="flow_data[type]"
+        )
+    flow: Json = {
+        "after_completion": _after_completion(sent.at("after_completion")),
+        "subscription_cancel": None,
+        "subscription_pause": None,
+        "subscription_update": None,
+        "subscription_update_confirm": None,
+        "type": type,
+    }
+    if type != "payment_method_update":
+        details = sent.at(type)
+        subscription = engine.find("subscription", details["subscription"], param=f"flow_data[{type}][subscription]")
+        if subscription["customer"] != customer["id"]:
+            raise invalid("The subscription is not this customer's.", param=f"flow_data[{type}][subscription]")
+        flow[type] = {"subscription": subscription["id"]}
+        if type == "subscription_cancel":
+            flow[type]["retention"] = None
+        if type == "subscription_update_confirm":
+            flow[type]["discounts"] = None
+            flow[type]["items"] = [
+                {"id": item["id"], "price": item.get("price"), "quantity": item.get("quantity")}
+                for item in details.list_of("items")
+            ]
+    return flow
+
+
+def _after_completion(sent: Params) -> Json:
+    type = sent.get("type", "portal_homepage")
+    return {
+        "hosted_confirmation": {"custom_message": sent.at("hosted_confirmation").get("custom_message")}
+        if type == "hosted_confirmation"
+        else None,
+        "redirect": {"return_url": sent.at("redirect")["return_url"]} if type == "redirect" else None,
+        "type": type,
+    }
+
+
+@renders("billing_portal.session")
+def show_session(engine: Engine, session: Json) -> Json:
+    """With its address."""
+    return {**public(session), "url": f"{engine.base_url}/p/session/{session['_secret']}"}
+
+
+ROUTES = [Route("POST", "/v1/billing_portal/sessions", create, "billing_portal.SessionCreateParams")]

@@ -1,0 +1,226 @@
+"""Prices: fixed once made, found by lookup key, archived rather than deleted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol.errors import invalid, no_such
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources.metadata import merged
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """A price of a product, existing or described in `product_data`."""
+    product = _product(engine, params)
+    return make(engine, params, product)
+
+
+def make(engine: Engine, params: Params, product: str, *, active: bool | None = None) -> Json:
+    """Store a price as described, also one from a `price_data`."""
+    amount, decimal = _amount(params)
+    recurring = _recurring(params)
+    price: Json = {
+        **nulls("price"),
+        "id": new_id("price"),
+        "object": "price",
+        "active": params.get("active", True) if active is None else active,
+        "billing_scheme": "per_unit",
+        "created": engine.now(),
+        "currency": params["currency"].lower(),
+        "livemode": False,
+        "metadata": params.get("metadata") or {},
+        "nickname": params.get("nickname"),
+        "product": product,
+        "recurring": recurring,
+        "tax_behavior": params.get("tax_behavior", "unspecified"),
+        "type": "recurring" if recurring else "one_time",
+        "unit_amount": amount,
+        "unit_amount_decimal": decimal,
+    }
+    scheme = params.get("billing_scheme", "per_unit")
+    if scheme != "per_unit":
+        raise invalid("stripe_emulator prices per unit only", param="billing_scheme")
+    key = params.get("lookup_key")
+    if key is not None:
+        _take_lookup_key(engine, key, transfer=params.get("transfer_lookup_key", False))
+        price["lookup_key"] = key
+    else:
+        params.ignore("transfer_lookup_key")
+    engine.store.add(price)
+    engine.emit("price.created", price)
+    return price
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One price."""
+    return engine.find("price", ids[0])
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Everything but its amount, currency and interval."""
+    price = engine.find("price", ids[0])
+    with engine.changing(price, "price.updated"):
+        for name in ("active", "tax_behavior"):
+            if name in params:
+                price[name] = params[name]
+        if "nickname" in params:
+            price["nickname"] = params["nickname"] or None
+        price["metadata"] = merged(price["metadata"], params)
+        if "lookup_key" in params:
+            key = params["lookup_key"] or None
+            if key is not None and key != price["lookup_key"]:
+                _take_lookup_key(engine, key, transfer=params.get("transfer_lookup_key", False))
+            price["lookup_key"] = key
+        params.ignore("transfer_lookup_key")
+    return price
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Prices by product, activity, currency, type and lookup keys."""
+    keys = params.get("lookup_keys")
+    if keys is not None and len(keys) > 10:
+        raise invalid("You may specify at most 10 lookup_keys.", param="lookup_keys")
+    recurring = params.at("recurring")
+    found = []
+    for price in engine.store.scan("price"):
+        interval = (price["recurring"] or {}).get("interval")
+        if (
+            _matches(params, price, "active", "product", "currency", "type")
+            and (keys is None or price["lookup_key"] in keys)
+            and recurring.get("interval") in (None, interval)
+        ):
+            found.append(price)
+    return found
+
+
+def usable(engine: Engine, id: str, *, param: str, recurring: bool | None = None) -> Json:
+    """A price that may be sold: it exists and is active."""
+    price = engine.store.get(id, "price")
+    if price is None:
+        raise no_such("price", id, param=param)
+    if not price["active"]:
+        raise invalid("The price specified is inactive. This field only accepts active prices.", param=param)
+    if recurring and price["recurring"] is None:
+        raise invalid(
+            "The price specified is set to `type=one_time` but this field only accepts prices with `type=recurring`.",
+            param=param,
+        )
+    return price
+
+
+def from_data(engine: Engine, data: Params) -> Json:
+    """The inactive, unlisted price an inline `price_data` makes."""
+    return make(engine, data, _product(engine, data), active=False)
+
+
+def plan_of(price: Json) -> Json:
+    """The old form of a recurring price, which subscription items still carry."""
+    recurring = price["recurring"]
+    return {
+        **nulls("plan"),
+        "id": price["id"],
+        "object": "plan",
+        "active": price["active"],
+        "amount": price["unit_amount"],
+        "amount_decimal": price["unit_amount_decimal"],
+        "billing_scheme": price["billing_scheme"],
+        "created": price["created"],
+        "currency": price["currency"],
+        "interval": recurring["interval"],
+        "interval_count": recurring["interval_count"],
+        "livemode": False,
+        "metadata": price["metadata"],
+        "meter": None,
+        "nickname": price["nickname"],
+        "product": price["product"],
+        "usage_type": recurring["usage_type"],
+    }
+
+
+def _product(engine: Engine, params: Params) -> str:
+    product = params.get("product")
+    data = params.at("product_data")
+    if product is not None:
+        found = engine.store.get(product, "product")
+        if found is None:
+            raise no_such("product", product, param=params.name_of("product"))
+        return str(product)
+    if not data:
+        raise invalid(
+            "You must specify either `product` or `product_data` when creating a price.",
+            param=params.name_of("product"),
+            code="parameter_missing",
+        )
+    from stripe_emulator.resources.products import make as make_product
+
+    return str(make_product(engine, data)["id"])
+
+
+def _amount(params: Params) -> tuple[int | None, str]:
+    amount, decimal = params.get("unit_amount"), params.get("unit_amount_decimal")
+    if amount is None and decimal is None:
+        raise invalid(
+            "Missing required param: unit_amount.", param=params.name_of("unit_amount"), code="parameter_missing"
+        )
+    if amount is not None and decimal is not None:
+        raise invalid("You may only specify one of these parameters: unit_amount, unit_amount_decimal.")
+    if decimal is not None:
+        exact = Decimal(decimal)
+        if exact != exact.to_integral_value():
+            raise invalid("stripe_emulator does not have prices below one minor unit", param="unit_amount_decimal")
+        amount = int(exact)
+    assert amount is not None
+    if amount < 0:
+        raise invalid(
+            "Invalid non-negative integer", param=params.name_of("unit_amount"), code="parameter_invalid_integer"
+        )
+    return amount, str(amount)
+
+
+def _recurring(params: Params) -> Json | None:
+    sent = params.at("recurring")
+    if not sent:
+        return None
+    if sent.get("usage_type", "licensed") != "licensed":
+        raise invalid("stripe_emulator has licensed prices only", param="recurring[usage_type]")
+    return {
+        "interval": sent["interval"],
+        "interval_count": sent.get("interval_count", 1),
+        "meter": None,
+        "trial_period_days": sent.get("trial_period_days"),
+        "usage_type": "licensed",
+    }
+
+
+def _take_lookup_key(engine: Engine, key: str, *, transfer: bool) -> None:
+    holder = next((price for price in engine.store.scan("price") if price["lookup_key"] == key), None)
+    if holder is None:
+        return
+    if not transfer:
+        raise invalid(
+            f"A price (`{holder['id']}`) already uses that lookup key. "
+            "You may set `transfer_lookup_key=true` to transfer it to the new price.",
+            param="lookup_key",
+        )
+    with engine.changing(engine.find("price", holder["id"]), "price.updated") as loser:
+        loser["lookup_key"] = None
+
+
+def _matches(params: Params, value: Json, *names: str) -> bool:
+    return all(params.get(name) in (None, value[name]) for name in names)
+
+
+ROUTES = [
+    Route("POST", "/v1/prices", create, "PriceCreateParams"),
+    Route("GET", "/v1/prices", listing, "PriceListParams"),
+    Route("GET", "/v1/prices/{id}", retrieve, "PriceRetrieveParams"),
+    Route("POST", "/v1/prices/{id}", update, "PriceUpdateParams"),
+]

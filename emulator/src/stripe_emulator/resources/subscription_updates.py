@@ -1,0 +1,352 @@
+"""Updating a subscription: items with prorations, scheduled ends, trials, pauses, defaults."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import collection, invoicing, lines, renewal, standing
+from stripe_emulator.billing.changing_plans import Change, prorate_changes
+from stripe_emulator.billing.periods import add_interval, next_boundary
+from stripe_emulator.billing.subscribing import announce_trial, make_item
+from stripe_emulator.protocol.errors import invalid, no_such
+from stripe_emulator.protocol.routing import Reply
+from stripe_emulator.resources import payment_methods, prices
+from stripe_emulator.resources.metadata import merged
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+AFTER_THE_END = {"metadata", "cancellation_details", "expand"}
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    Change a subscription.
+
+    `create_prorations` leaves the difference for the next invoice, `always_invoice` invoices it now, `none` forgets
+    it. Another interval, or `billing_cycle_anchor[type]=now`, begins a new period at once and invoices it.
+    """
+    subscription = engine.find("subscription", ids[0])
+    params.ignore("automatic_tax", "off_session")
+    if subscription["status"] in standing.ENDED and any(name not in AFTER_THE_END for name in params.as_names()):
+        raise invalid(
+            "A canceled subscription can only update its cancellation_details and metadata.",
+            code="subscription_canceled",
+        )
+    behavior = params.get("payment_behavior", "allow_incomplete")
+    if behavior == "pending_if_incomplete":
+        raise invalid("stripe_emulator does not have pending updates", param="payment_behavior")
+    with engine.changing(subscription, "customer.subscription.updated"):
+        _simple(engine, subscription, params)
+        _trial(engine, subscription, params)
+        schedule_end(engine, subscription, params)
+        _pause(engine, subscription, params)
+        invoice = change_items(engine, subscription, params)
+        if invoice is not None:
+            _collect(engine, invoice, behavior)
+    if "trial_end" in params and params["trial_end"] != "now":
+        announce_trial(engine, subscription)
+    return subscription
+
+
+def schedule_end(engine: Engine, subscription: Json, params: Params) -> None:
+    """
+    `cancel_at_period_end`, `cancel_at` and their undoing.
+
+    `canceled_at` is when it was asked for, `cancel_at` when it will end.
+    """
+    at_end, at = params.get("cancel_at_period_end"), params.get("cancel_at")
+    details = params.at("cancellation_details")
+    if at_end and at:
+        raise invalid("You may only specify one of these parameters: cancel_at, cancel_at_period_end.")
+    if at_end is True:
+        end_at(engine, subscription, max_period_end(subscription), at_period_end=True)
+    elif at_end is False and subscription["cancel_at_period_end"]:
+        keep(subscription)
+    if at == "":
+        keep(subscription)
+    elif at is not None:
+        moment = _moment(subscription, at)
+        if moment <= engine.now(subscription["test_clock"]):
+            raise invalid("cancel_at must be in the future", param="cancel_at")
+        end_at(engine, subscription, moment, at_period_end=False)
+    for name in ("feedback", "comment"):
+        if name in details:
+            subscription["cancellation_details"][name] = details[name] or None
+
+
+def end_at(engine: Engine, subscription: Json, moment: int, *, at_period_end: bool) -> None:
+    """Schedule the end."""
+    subscription.update(
+        cancel_at=moment,
+        cancel_at_period_end=at_period_end,
+        canceled_at=engine.now(subscription["test_clock"]),
+        cancellation_details={**subscription["cancellation_details"], "reason": "cancellation_requested"},
+    )
+
+
+def keep(subscription: Json) -> None:
+    """Undo a scheduled end."""
+    subscription.update(
+        cancel_at=None,
+        cancel_at_period_end=False,
+        canceled_at=None,
+        cancellation_details={"comment": None, "feedback": None, "reason": None},
+    )
+
+
+def max_period_end(subscription: Json) -> int:
+    """When the last of the current periods is over."""
+    return max(int(item["current_period_end"]) for item in subscription["items"])
+
+
+def invoice_pending(engine: Engine, subscription: Json) -> Json | None:
+    """An invoice of what is pending, finalised at once; None when nothing is."""
+    customer = engine.find("customer", subscription["customer"])
+    if not lines.pending_items(engine, customer["id"], subscription["id"]):
+        return None
+    invoice = invoicing.draft(
+        engine,
+        customer,
+        [],
+        reason="subscription_update",
+        currency=subscription["currency"],
+        subscription=subscription,
+        period=period_of(subscription),
+        auto_advance=subscription["status"] not in standing.ENDED,
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    collection.open_invoice(engine, invoice)
+    return invoice
+
+
+def period_of(subscription: Json) -> tuple[int, int]:
+    """The first item's current period."""
+    item = subscription["items"][0]
+    return item["current_period_start"], item["current_period_end"]
+
+
+def _moment(subscription: Json, at: int | str) -> int:
+    ends = [int(item["current_period_end"]) for item in subscription["items"]]
+    match at:
+        case "min_period_end":
+            return min(ends)
+        case "max_period_end":
+            return max(ends)
+        case int():
+            return at
+        case _:
+            raise invalid(f"stripe_emulator does not know cancel_at={at}", param="cancel_at")
+
+
+def _simple(engine: Engine, subscription: Json, params: Params) -> None:
+    subscription["metadata"] = merged(subscription["metadata"], params)
+    if "description" in params:
+        subscription["description"] = params["description"] or None
+    if "default_payment_method" in params:
+        wanted = params["default_payment_method"]
+        if wanted:
+            wanted = payment_methods.usable(engine, wanted, subscription["customer"], param="default_payment_method")[
+                "id"
+            ]
+        subscription["default_payment_method"] = wanted or None
+    behavior = params.at("trial_settings").at("end_behavior")
+    if "missing_payment_method" in behavior:
+        subscription["trial_settings"]["end_behavior"]["missing_payment_method"] = behavior["missing_payment_method"]
+    settings = params.at("payment_settings")
+    if "save_default_payment_method" in settings:
+        subscription["payment_settings"]["save_default_payment_method"] = settings["save_default_payment_method"]
+    if "collection_method" in params:
+        subscription["collection_method"] = params["collection_method"]
+    if "days_until_due" in params:
+        subscription["days_until_due"] = params["days_until_due"]
+
+
+def _pause(engine: Engine, subscription: Json, params: Params) -> None:
+    if "pause_collection" not in params:
+        return
+    sent = params["pause_collection"]
+    if not isinstance(sent, Params):
+        subscription["pause_collection"] = None
+        return
+    subscription["pause_collection"] = {"behavior": sent["behavior"], "resumes_at": sent.get("resumes_at")}
+
+
+def _trial(engine: Engine, subscription: Json, params: Params) -> None:
+    end = params.get("trial_end")
+    if end is None:
+        return
+    now = engine.now(subscription["test_clock"])
+    if end == "now":
+        if subscription["status"] == "trialing":
+            _end_trial_now(engine, subscription, now)
+        return
+    if end <= now:
+        raise invalid("Timestamp must be in the future.", param="trial_end")
+    subscription.update(
+        status="trialing",
+        trial_end=end,
+        trial_start=subscription["trial_start"] or now,
+        billing_cycle_anchor=end,
+        _warned=False,
+    )
+    for item in subscription["items"]:
+        item["current_period_end"] = end
+
+
+def _end_trial_now(engine: Engine, subscription: Json, now: int) -> None:
+    subscription["trial_end"] = now
+    for item in subscription["items"]:
+        item["current_period_end"] = now
+    renewal.end_trial(engine, subscription, immediately=True)
+
+
+def change_items(engine: Engine, subscription: Json, params: Params) -> Json | None:
+    """Change the items as asked, prorated; returns the invoice this made at once, finalised but not charged."""
+    behavior = params.get("proration_behavior", "create_prorations")
+    now = engine.now(subscription["test_clock"])
+    at = params.get("proration_date") or now
+    anchor_now = params.at("billing_cycle_anchor").get("type") == "now"
+    sent = params.list_of("items")
+    if not sent and not anchor_now:
+        return None
+    old = copy.deepcopy(subscription["items"])
+    changes = _changes(engine, subscription, sent)
+    if not any(change.counts for change in changes) and not anchor_now:
+        return None
+    if anchor_now or _interval_changes(engine, changes):
+        return _begin_anew(engine, subscription, old, behavior, now)
+    if subscription["status"] in ("trialing", "incomplete") or behavior == "none":
+        return None
+    prorate_changes(engine, subscription, changes, at)
+    return invoice_pending(engine, subscription) if behavior == "always_invoice" else None
+
+
+def _changes(engine: Engine, subscription: Json, sent: list[Params]) -> list[Change]:
+    changes: list[Change] = []
+    for wanted in sent:
+        if "id" in wanted:
+            changes.append(_change_item(engine, subscription, wanted))
+        else:
+            changes.append(_add_item(engine, subscription, wanted))
+    return changes
+
+
+def _change_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
+    item = next((item for item in subscription["items"] if item["id"] == wanted["id"]), None)
+    if item is None:
+        raise no_such("subscription_item", wanted["id"], param=wanted.name_of("id"))
+    old = copy.deepcopy(item)
+    if wanted.get("deleted", False):
+        wanted.ignore("clear_usage")
+        if len(subscription["items"]) == 1:
+            raise invalid(
+                "A subscription must have at least one active plan. To cancel a subscription, please use the cancel "
+                "API endpoint on a subscription."
+            )
+        subscription["items"].remove(item)
+        return Change(old, None)
+    price = _price(engine, wanted)
+    if price is not None:
+        if price["currency"] != subscription["currency"]:
+            raise invalid("The price's currency differs from the subscription's.", param=wanted.name_of("price"))
+        item["price"] = price["id"]
+    if "quantity" in wanted:
+        item["quantity"] = wanted["quantity"]
+    item["metadata"] = merged(item["metadata"], wanted)
+    return Change(old, item)
+
+
+def _add_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
+    price = _price(engine, wanted)
+    if price is None:
+        raise invalid("Missing required param: price.", param=wanted.name_of("price"), code="parameter_missing")
+    if any(item["price"] == price["id"] for item in subscription["items"]):
+        raise invalid(
+            f"Cannot add multiple subscription items with the same plan: {price['id']}", param=wanted.name_of("price")
+        )
+    now = engine.now(subscription["test_clock"])
+    start, end = period_of(subscription)
+    recurring = price["recurring"]
+    if _interval(engine, subscription["items"][0]) != (recurring["interval"], recurring["interval_count"]):
+        start = now
+        end = next_boundary(
+            subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], now
+        )
+    item = make_item(
+        engine, subscription, price, wanted.get("quantity", 1), wanted.get("metadata") or {}, start=start, end=end
+    )
+    subscription["items"].append(item)
+    return Change(None, item)
+
+
+def _price(engine: Engine, wanted: Params) -> Json | None:
+    data = wanted.at("price_data")
+    if data:
+        return prices.from_data(engine, data)
+    if "price" in wanted:
+        return prices.usable(engine, wanted["price"], param=wanted.name_of("price"), recurring=True)
+    return None
+
+
+def _interval(engine: Engine, item: Json) -> tuple[str, int]:
+    recurring = engine.find("price", item["price"])["recurring"]
+    return recurring["interval"], recurring["interval_count"]
+
+
+def _interval_changes(engine: Engine, changes: list[Change]) -> bool:
+    return any(
+        change.old is not None
+        and change.new is not None
+        and _interval(engine, change.old) != _interval(engine, change.new)
+        for change in changes
+    )
+
+
+def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: str, now: int) -> Json | None:
+    """A new cycle from now: the rest of the old one is credited, a whole new period charged."""
+    in_trial = subscription["status"] == "trialing"
+    if in_trial:
+        return None
+    if behavior != "none":
+        prorate_changes(engine, subscription, [Change(item, None) for item in old], now)
+    subscription["billing_cycle_anchor"] = now
+    made = []
+    for item in subscription["items"]:
+        interval, count = _interval(engine, item)
+        end = add_interval(now, interval, count)
+        item.update(current_period_start=now, current_period_end=end)
+        line = lines.period_line(engine, subscription, item, start=now, end=end)
+        item["_paid"] = [line["amount"], now, end]
+        made.append(line)
+    customer = engine.find("customer", subscription["customer"])
+    invoice = invoicing.draft(
+        engine,
+        customer,
+        made,
+        reason="subscription_update",
+        currency=subscription["currency"],
+        subscription=subscription,
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    collection.open_invoice(engine, invoice)
+    return invoice
+
+
+def _collect(engine: Engine, invoice: Json, behavior: str) -> None:
+    if invoice["status"] == "paid" or invoice["collection_method"] == "send_invoice":
+        return
+    method = collection.default_method(engine, invoice)
+    if method is None:
+        if behavior == "error_if_incomplete":
+            raise invalid("This customer has no attached payment source or default payment method.")
+        collection.fail_without_method(engine, invoice)
+        return
+    attempt = collection.charge(engine, invoice, method, off_session=False)
+    if attempt.status != "succeeded" and behavior == "error_if_incomplete":
+        from stripe_emulator.resources.subscriptions import refusal
+
+        raise refusal(attempt)

@@ -1,0 +1,259 @@
+"""Subscriptions through the API: create, retrieve, list, cancel, resume. Updates are in `subscription_updates`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import collection, invoicing, renewal, standing
+from stripe_emulator.billing.changing_plans import credit_unused_time
+from stripe_emulator.billing.payments import Attempt
+from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
+from stripe_emulator.protocol.errors import ApiError, card_error, invalid
+from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.rendering import as_list, public, renders, show
+from stripe_emulator.resources import customers, payment_methods, prices, subscription_updates
+from stripe_emulator.settings import DAY
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+IGNORED = ("automatic_tax", "off_session", "payment_method_options", "expand")
+
+
+def create(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    A subscription and its first invoice, charged as `payment_behavior` says.
+
+    A declined or unauthenticated first payment leaves it `incomplete` for 23 hours.
+    """
+    params.ignore(*IGNORED)
+    if "customer" not in params:
+        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
+    customer = customers.existing(engine, params["customer"], param="customer")
+    items = [_item(engine, item) for item in params.list_of("items")]
+    if not items:
+        raise invalid("Missing required param: items.", param="items", code="parameter_missing")
+    terms = _terms(engine, customer, params)
+    behavior = params.get("payment_behavior", "allow_incomplete")
+    subscription = build(engine, customer, items, terms)
+    invoice = first_invoice(engine, customer, subscription, terms, emit=True)
+    subscription_updates.schedule_end(engine, subscription, params)
+    collection.open_invoice(engine, invoice)
+    _collect_first(engine, subscription, invoice, behavior)
+    engine.emit("customer.subscription.created", subscription)
+    announce_trial(engine, subscription)
+    return subscription
+
+
+def _collect_first(engine: Engine, subscription: Json, invoice: Json, behavior: str) -> None:
+    if invoice["status"] == "paid" or invoice["collection_method"] == "send_invoice":
+        return
+    method = collection.default_method(engine, invoice)
+    if behavior == "default_incomplete":
+        subscription["status"] = "incomplete"
+        intent = invoicing.intent_of(engine, invoice)
+        if method is not None and intent is not None:
+            intent.update(payment_method=method["id"], status="requires_confirmation")
+        return
+    if method is None:
+        raise invalid(
+            "This customer has no attached payment source or default payment method. "
+            "Please consider adding a default payment method. For more information, visit "
+            "https://docs.stripe.com/billing/subscriptions/payment-methods-setting#payment-method-priority.",
+            code="resource_missing",
+        )
+    subscription["status"] = "incomplete"
+    attempt = collection.charge(engine, invoice, method, off_session=False)
+    if attempt.status != "succeeded" and behavior == "error_if_incomplete":
+        raise refusal(attempt)
+
+
+def refusal(attempt: Attempt) -> ApiError:
+    """The 402 of `error_if_incomplete`."""
+    if attempt.decline is not None:
+        return attempt.decline.error()
+    return card_error(
+        "This payment required an authentication action to complete, but `error_on_requires_action` was set. "
+        "When you're ready, you can upgrade your integration to handle actions at "
+        "https://docs.stripe.com/payments/payment-intents/upgrade-to-handle-actions.",
+        code="subscription_payment_intent_requires_action",
+    )
+
+
+def _item(engine: Engine, item: Params) -> tuple[Json, int, Json]:
+    data = item.at("price_data")
+    if data:
+        price = prices.from_data(engine, data)
+    elif "price" in item:
+        price = prices.usable(engine, item["price"], param=item.name_of("price"), recurring=True)
+    else:
+        raise invalid("Missing required param: price.", param=item.name_of("price"), code="parameter_missing")
+    return price, item.get("quantity", 1), item.get("metadata") or {}
+
+
+def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
+    now = engine.now(customer["test_clock"])
+    method = params.get("default_payment_method")
+    if method:
+        method = payment_methods.usable(engine, method, customer["id"], param="default_payment_method")["id"]
+    collection_method = params.get("collection_method", "charge_automatically")
+    if collection_method == "send_invoice" and "days_until_due" not in params:
+        raise invalid(
+            "You must pass `days_until_due` when using `collection_method=send_invoice`.", param="days_until_due"
+        )
+    return Terms(
+        trial_end=trial_end(params, now),
+        billing_cycle_anchor=params.get("billing_cycle_anchor"),
+        proration_behavior=params.get("proration_behavior", "create_prorations"),
+        default_payment_method=method or None,
+        missing_payment_method=missing_payment_method(params),
+        metadata=params.get("metadata") or {},
+        description=params.get("description") or None,
+        payment_settings=_payment_settings(params),
+        collection_method=collection_method,
+        days_until_due=params.get("days_until_due"),
+        billing_mode=params.at("billing_mode").get("type", "flexible"),
+    )
+
+
+def trial_end(params: Params, now: int) -> int | None:
+    """When a trial asked for by days or by date ends; None for no trial."""
+    days, end = params.get("trial_period_days"), params.get("trial_end")
+    if days is not None and end is not None:
+        raise invalid("You can only specify one of trial_end and trial_period_days.", param="trial_period_days")
+    if days is not None:
+        if days < 1:
+            raise invalid("This value must be greater than or equal to 1.", param=params.name_of("trial_period_days"))
+        return now + int(days) * DAY
+    if end is None or end == "now":
+        return None
+    if end <= now:
+        raise invalid("Timestamp must be in the future.", param=params.name_of("trial_end"))
+    return int(end)
+
+
+def missing_payment_method(params: Params) -> str:
+    """`trial_settings.end_behavior.missing_payment_method`."""
+    behavior = params.at("trial_settings").at("end_behavior")
+    return str(behavior.get("missing_payment_method", "create_invoice"))
+
+
+def _payment_settings(params: Params) -> Json | None:
+    sent = params.at("payment_settings")
+    if not sent:
+        return None
+    return {
+        "payment_method_options": sent.plain("payment_method_options"),
+        "payment_method_types": sent.plain("payment_method_types"),
+        "save_default_payment_method": sent.get("save_default_payment_method", "off"),
+    }
+
+
+def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """One subscription, ended ones too."""
+    return engine.find("subscription", ids[0])
+
+
+def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Subscriptions by customer, price and status; canceled ones only when asked for."""
+    customer, price, status, clock = (params.get(name) for name in ("customer", "price", "status", "test_clock"))
+    collection_method = params.get("collection_method")
+    if customer is not None and engine.store.get(customer, "customer") is None:
+        raise invalid(f"No such customer: '{customer}'", param="customer", code="resource_missing")
+    return [
+        subscription
+        for subscription in engine.store.scan("subscription")
+        if _has_status(subscription, status)
+        and (customer is None or subscription["customer"] == customer)
+        and (customer is not None or subscription["test_clock"] == clock)
+        and (price is None or any(item["price"] == price for item in subscription["items"]))
+        and collection_method in (None, subscription["collection_method"])
+    ]
+
+
+def _has_status(subscription: Json, wanted: str | None) -> bool:
+    status = subscription["status"]
+    match wanted:
+        case None:
+            return bool(status != "canceled")
+        case "all":
+            return True
+        case "ended":
+            return status in standing.ENDED
+        case _:
+            return bool(status == wanted)
+
+
+def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """End it now; `prorate` credits the unused time, `invoice_now` invoices what is pending."""
+    subscription = engine.find("subscription", ids[0])
+    if subscription["status"] in standing.ENDED:
+        raise invalid(f"No such subscription: '{ids[0]}'", param="id", code="resource_missing", status=404)
+    details = params.at("cancellation_details")
+    if params.get("prorate", False):
+        credit_unused_time(engine, subscription)
+    invoice_now = params.get("invoice_now", False)
+    standing.cancel(
+        engine,
+        subscription,
+        reason="cancellation_requested",
+        feedback=details.get("feedback") or None,
+        comment=details.get("comment") or None,
+    )
+    if invoice_now:
+        subscription_updates.invoice_pending(engine, subscription)
+    return subscription
+
+
+def resume(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """
+    Bring a paused subscription back; with the default anchor a new period begins now and is charged.
+
+    The status waits for the payment: past due if it fails.
+    """
+    subscription = engine.find("subscription", ids[0])
+    if subscription["status"] != "paused":
+        raise invalid(
+            f"This subscription cannot be resumed because it is not paused. Its status is {subscription['status']}."
+        )
+    anchor = params.at("billing_cycle_anchor").get("type", "now")
+    if anchor != "now":
+        raise invalid("stripe_emulator resumes with a new cycle only", param="billing_cycle_anchor[type]")
+    params.ignore("proration_behavior", "payment_behavior", "proration_date")
+    now = engine.now(subscription["test_clock"])
+    with engine.changing(subscription, "customer.subscription.updated"):
+        subscription.update(status="active", status_details=None, billing_cycle_anchor=now)
+        for item in subscription["items"]:
+            item["current_period_end"] = now
+    engine.emit("customer.subscription.resumed", subscription)
+    invoice = renewal.renew(engine, subscription)
+    collection.when_due(engine, invoice)
+    return subscription
+
+
+@renders("subscription")
+def show_subscription(engine: Engine, subscription: Json) -> Json:
+    """With its items, each with its price and plan in full."""
+    shown = public(subscription)
+    items = [show_item(engine, item) for item in subscription["items"]]
+    shown["items"] = as_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
+    return shown
+
+
+@renders("subscription_item")
+def show_item(engine: Engine, item: Json) -> Json:
+    """With its price and plan in full."""
+    price = engine.find("price", item["price"])
+    return {**public(item), "price": show(engine, price), "plan": prices.plan_of(price)}
+
+
+ROUTES = [
+    Route("POST", "/v1/subscriptions", create, "SubscriptionCreateParams"),
+    Route("GET", "/v1/subscriptions", listing, "SubscriptionListParams"),
+    Route("GET", "/v1/subscriptions/{id}", retrieve, "SubscriptionRetrieveParams"),
+    Route("POST", "/v1/subscriptions/{id}", subscription_updates.update, "SubscriptionUpdateParams"),
+    Route("DELETE", "/v1/subscriptions/{id}", cancel, "SubscriptionCancelParams"),
+    Route("POST", "/v1/subscriptions/{id}/resume", resume, "SubscriptionResumeParams"),
+]

@@ -1,0 +1,140 @@
+"""
+The web application: Stripe's API under /v1, the hosted pages, the control API, and the passing of time.
+
+Everything runs on one event loop, so that calls are carried out one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from stripe_emulator.control import control_routes
+from stripe_emulator.delivery import Deliverer
+from stripe_emulator.engine import Engine
+from stripe_emulator.faults import take_fault
+from stripe_emulator.hosted import Hosted
+from stripe_emulator.ids import new_id
+from stripe_emulator.pages import routes as page_routes
+from stripe_emulator.protocol.api import Answer, Api, Call
+from stripe_emulator.protocol.errors import ApiError
+from stripe_emulator.resources.test_clocks import run_advances
+from stripe_emulator.state import Json
+from stripe_emulator.validation.responses import ShapeError
+
+TICK_SECONDS = 0.25
+JSON_TYPE = "application/json"
+
+
+def build_app(engine: Engine) -> Starlette:
+    """The emulator as an ASGI application over an engine."""
+    deliverer = Deliverer(engine)
+    api = Api(engine)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        engine.on_commit = deliverer.kick
+        deliverer.start()
+        ticker = asyncio.create_task(_tick(engine))
+        yield
+        ticker.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticker
+        await deliverer.stop()
+
+    async def v1(request: Request) -> Response:
+        return await _serve(engine, api, request)
+
+    async def v2(request: Request) -> Response:
+        error = ApiError(404, "invalid_request_error", "stripe_emulator has no v2 endpoints; its README says why.")
+        return _response(api.failure(Call(request.method, request.url.path, ""), error, new_id("req")))
+
+    methods = ["GET", "POST", "DELETE"]
+    routes: list[BaseRoute] = [
+        Route("/v1/{path:path}", v1, methods=methods),
+        Route("/v2/{path:path}", v2, methods=methods),
+        *control_routes(),
+        *page_routes(),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.engine = engine
+    app.state.hosted = Hosted(engine)
+    app.state.deliverer = deliverer
+    return app
+
+
+async def _serve(engine: Engine, api: Api, request: Request) -> Response:
+    body = (await request.body()).decode()
+    query = request.url.query
+    call = Call(
+        request.method,
+        request.url.path,
+        "&".join(part for part in (query, body) if part),
+        request.headers.get("Authorization"),
+        request.headers.get("Idempotency-Key"),
+    )
+    try:
+        api.begin(call)
+    except ApiError as error:
+        return _response(api.failure(call, error, new_id("req")))
+    try:
+        with engine.transaction():
+            fault = take_fault(engine, call.method, call.path)
+        if fault is None:
+            return _response(api.answer(call))
+        return await _fail(api, call, fault)
+    finally:
+        api.end(call)
+
+
+async def _fail(api: Api, call: Call, fault: Json) -> Response:
+    if fault["after_work"]:
+        api.answer(call)
+    if fault["timeout"] is not None:
+        await asyncio.sleep(fault["timeout"])
+        return Dropped()
+    status = int(fault["status"])
+    if status == 429:
+        error = ApiError(
+            429,
+            "invalid_request_error",
+            "Too many requests hit the API too quickly. We recommend an exponential backoff of your requests.",
+            code="rate_limit",
+            headers={"Stripe-Rate-Limited-Reason": "global-rate"},
+        )
+    else:
+        error = ApiError(status, "api_error", "An error was asked of stripe_emulator for this call.")
+    return _response(api.failure(call, error, new_id("req")))
+
+
+class Dropped(Response):
+    """An answer that never arrives whole: the connection breaks off."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Promise more than is sent, and stop."""
+        headers = [(b"content-length", b"1000"), (b"content-type", JSON_TYPE.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, status_code=answer.status, headers=answer.headers, media_type=JSON_TYPE)
+
+
+async def _tick(engine: Engine) -> None:
+    """Real time passes, and begun test clock advances are finished."""
+    while True:
+        try:
+            engine.catch_up()
+            while run_advances(engine):
+                await asyncio.sleep(0)
+        except ShapeError as error:
+            engine.shape_failures.extend(error.problems)
+        await asyncio.sleep(TICK_SECONDS)

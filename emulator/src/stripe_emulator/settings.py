@@ -1,0 +1,28 @@
+"""What the emulated account has set in its Dashboard, and how the emulator itself behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    `dunning_days`: when a failed renewal is tried again, in days after the first failure; by default Stripe's
+    recommendation, eight times within two weeks. `dunning_end`: what becomes of the subscription after the last.
+    `delivery_delays`: seconds of real time between the tries of a webhook; `delivery_timeout` ends one try.
+    `finalize_after`: seconds a renewal's invoice stays a draft.
+    """
+
+    dunning_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
+    dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
+    finalize_after: int = 3600
+    delivery_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+    delivery_timeout: float = 10.0
+    merchant_name: str = "Emulated Inc."
+    default_currency: str = "usd"
+    country: str = "US"
+    account_id: str = field(default="acct_1EmulatedAccount0001")
