@@ -6,7 +6,7 @@ One idempotent call: a second run finds nothing to do, and a run that died in th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paidup.catalog import diff
@@ -15,9 +15,10 @@ from paidup.core.catalog import Catalog
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 
-__all__ = ["Step", "push"]
+__all__ = ["Step", "preview", "push"]
 
 _LOOKUP_KEYS_A_CALL = 10
+_UNKNOWN = "(not created yet)"
 
 
 def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] | None = None) -> list[Step]:
@@ -33,18 +34,17 @@ def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] 
         if on_step is not None:
             on_step(step)
 
-    ids = [diff.product_id(plan) for plan in diff.sold(catalog)]
-    for step in diff.products(catalog, {each: gateway.find_product(each) for each in ids}):
+    for step in diff.products(catalog, _products(catalog, gateway)):
         if step.object_id is None:
             gateway.create_product(step.params, idempotency_key=_key(step))
         else:
             gateway.update_product(step.object_id, step.params)
         finished(step)
-    for step in diff.prices(catalog, _existing_prices(catalog, gateway)):
-        _price(step, gateway)
+    for step in diff.prices(catalog, _prices(catalog, gateway)):
+        _apply_price(step, gateway)
         finished(step)
-    price_ids = {each["lookup_key"]: each["id"] for each in _existing_prices(catalog, gateway)}
-    for step in diff.portal(catalog, gateway.find_portal_configuration(), price_ids):
+    ids = _ids(_prices(catalog, gateway))
+    for step in diff.portal(catalog, gateway.find_portal_configuration(), ids):
         if step.object_id is None:
             gateway.create_portal_configuration(step.params, idempotency_key=_key(step))
         else:
@@ -53,24 +53,44 @@ def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] 
     return done
 
 
-def _price(step: Step, gateway: Gateway) -> None:
-    match step.action:
-        case "create":
-            gateway.create_price(step.params, idempotency_key=_key(step))
-        case "replace":
-            # The new price takes the lookup key first, so that there is no moment without one.
-            gateway.create_price(step.params, idempotency_key=_key(step))
-            gateway.update_price(str(step.object_id), {"active": False})
-        case _:
-            gateway.update_price(str(step.object_id), step.params)
+def preview(catalog: Catalog, gateway: Gateway) -> list[Step]:
+    """What `push` would do now. Nothing is written; prices that do not exist yet have no id in its steps."""
+    products = _products(catalog, gateway)
+    prices = _prices(catalog, gateway, [plan for plan in products if products[plan] is not None])
+    steps = diff.products(catalog, products) + (price_steps := diff.prices(catalog, prices))
+    new = {step.subject: _UNKNOWN for step in price_steps if step.action in ("create", "replace")}
+    ids = _ids(prices) | new
+    return steps + diff.portal(catalog, gateway.find_portal_configuration(), ids)
 
 
-def _existing_prices(catalog: Catalog, gateway: Gateway) -> list[dict[str, Any]]:
-    keys = [price.lookup_key for plan in diff.sold(catalog) for price in plan.prices]
-    found: list[dict[str, Any]] = []
+def _apply_price(step: Step, gateway: Gateway) -> None:
+    if step.action in ("update", "archive"):
+        gateway.update_price(str(step.object_id), step.params)
+        return
+    gateway.create_price(step.params, idempotency_key=_key(step))
+    if step.action == "replace":
+        gateway.update_price(str(step.object_id), {"active": False})
+
+
+def _products(catalog: Catalog, gateway: Gateway) -> dict[str, dict[str, Any] | None]:
+    return {each: gateway.find_product(each) for each in map(diff.product_id, diff.sold(catalog))}
+
+
+def _prices(catalog: Catalog, gateway: Gateway, products: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Those with our lookup keys, archived ones too, and every active one of our products."""
+    plans = diff.sold(catalog)
+    keys = [price.lookup_key for plan in plans for price in plan.prices]
+    found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(keys), _LOOKUP_KEYS_A_CALL):
-        found += gateway.list_prices(lookup_keys=keys[start : start + _LOOKUP_KEYS_A_CALL], active=True)
-    return found
+        batch = gateway.list_prices(lookup_keys=keys[start : start + _LOOKUP_KEYS_A_CALL])
+        found |= {each["id"]: each for each in batch}
+    for product in products if products is not None else map(diff.product_id, plans):
+        found |= {each["id"]: each for each in gateway.list_prices(product=product, active=True)}
+    return list(found.values())
+
+
+def _ids(prices: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {each["lookup_key"]: each["id"] for each in prices if each["lookup_key"]}
 
 
 def _key(step: Step) -> str:

@@ -7,6 +7,8 @@ archived and keeps its subscribers, who stay on their plan because the plan's ke
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +18,17 @@ from paidup.core.parse import PLAN_KEY, PORTAL_MARK, reference
 
 Json = Mapping[str, Any]
 
+_FINGERPRINT = "paidup_features"
+"""Metadata key on the portal's configuration: a hash of the features it was last given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """
-    One thing to do at Stripe: `action` is create, update, replace or archive; `kind` is product, price or portal.
+    One thing to do at Stripe.
 
-    `subject` names it for people (`pro`, `pro_month`), `object_id` is Stripe's id when there is one already.
+    `action` is create, update, replace or archive (take off sale); `kind` is product, price or portal. `subject` names
+    it for people (`pro`, `pro_month`), `object_id` is Stripe's id when there is one already.
     """
 
     action: str
@@ -65,33 +71,68 @@ def products(catalog: Catalog, existing: Mapping[str, Json | None]) -> list[Step
 
 
 def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
-    """What to do with prices; `existing` are Stripe's active ones with our lookup keys."""
-    by_key = {each["lookup_key"]: each for each in existing if each.get("active")}
-    steps = []
+    """What to do with prices; `existing` are those with our lookup keys, and the active ones of our products."""
+    existing = list(existing)
+    by_key = {each["lookup_key"]: each for each in existing if each.get("lookup_key")}
+    steps: list[Step] = []
     for plan in sold(catalog):
         for price in plan.prices:
             found = by_key.get(price.lookup_key)
             if found is None:
                 steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(plan, price)))
-            elif not _is_same(plan, price, found):
-                params = _price(plan, price) | {"transfer_lookup_key": True}
+                continue
+            changed: dict[str, Any] = {} if _is_marked(found, plan) else {"metadata": {PLAN_KEY: plan.key}}
+            if _is_same(plan, price, found) and not found.get("active"):
+                changed["active"] = True
+            if changed:
+                # A price that will be replaced is marked as well, and first: its subscribers must stay on the plan.
+                steps.append(
+                    Step(
+                        "update", "price", price.lookup_key, ", ".join(sorted(changed)), changed, object_id=found["id"]
+                    )
+                )
+            if not _is_same(plan, price, found):
                 detail = f"{_amount(price)} instead of {found.get('unit_amount')} {found.get('currency')}"
-                steps.append(Step("replace", "price", price.lookup_key, detail, params, object_id=found["id"]))
-            elif (found.get("metadata") or {}).get(PLAN_KEY) != plan.key:
-                params = {"metadata": {PLAN_KEY: plan.key}}
-                steps.append(Step("update", "price", price.lookup_key, "metadata", params, object_id=found["id"]))
+                steps.append(
+                    Step("replace", "price", price.lookup_key, detail, _price(plan, price), object_id=found["id"])
+                )
+        steps += _leftovers(plan, existing)
     return steps
+
+
+def _leftovers(plan: Plan, existing: Iterable[Json]) -> list[Step]:
+    """Prices of ours that are still for sale but stand no more in the file, or lost their key to a newer one."""
+    keys = {price.lookup_key for price in plan.prices}
+    return [
+        Step(
+            "archive", "price", each["lookup_key"] or each["id"], "not in the plans file", {"active": False}, each["id"]
+        )
+        for each in existing
+        if each.get("active")
+        and reference(each.get("product")) == product_id(plan)
+        and _is_marked(each, plan)
+        and each.get("lookup_key") not in keys
+    ]
 
 
 def portal(catalog: Catalog, existing: Json | None, price_ids: Mapping[str, str]) -> list[Step]:
     """What to do with the portal's configuration; `price_ids` is Stripe's id by lookup key."""
     wanted = _portal(catalog, price_ids)
+    params = {"metadata": dict([PORTAL_MARK]) | {_FINGERPRINT: _fingerprint(wanted)}, "features": wanted}
     if existing is None:
-        params = {"metadata": dict([PORTAL_MARK]), "features": wanted}
         return [Step("create", "portal", "configuration", "cards, invoices, cancellation", params)]
-    if _covers(existing.get("features") or {}, wanted):
+    found = existing.get("features") or {}
+    # Stripe may leave the products out of its answer; what we last asked for is then told by the fingerprint alone.
+    told = wanted
+    if (found.get("subscription_update") or {}).get("products") is None:
+        told = wanted | {"subscription_update": {**wanted["subscription_update"], "products": None}}
+    if (existing.get("metadata") or {}).get(_FINGERPRINT) == _fingerprint(wanted) and _covers(found, told):
         return []
-    return [Step("update", "portal", "configuration", "features", {"features": wanted}, object_id=existing["id"])]
+    return [Step("update", "portal", "configuration", "features", params, object_id=existing["id"])]
+
+
+def _fingerprint(features: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(features, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _price(plan: Plan, price: PlanPrice) -> dict[str, Any]:
@@ -101,8 +142,13 @@ def _price(plan: Plan, price: PlanPrice) -> dict[str, Any]:
         "unit_amount": price.amount,
         "recurring": {"interval": price.interval},
         "lookup_key": price.lookup_key,
+        "transfer_lookup_key": True,  # in the same call, so that there is no moment without a price of this key
         "metadata": {PLAN_KEY: plan.key},
     }
+
+
+def _is_marked(found: Json, plan: Plan) -> bool:
+    return bool((found.get("metadata") or {}).get(PLAN_KEY) == plan.key)
 
 
 def _is_same(plan: Plan, price: PlanPrice, found: Json) -> bool:
@@ -141,9 +187,11 @@ def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
             "mode": "at_period_end",
             "cancellation_reason": {"enabled": True, "options": list(_REASONS)},
         },
+        "subscription_update": {"enabled": False},
     }
     plans = sold(catalog)
-    if len(plans) > 1:
+    # One configuration serves every customer: with several groups it would offer plans of another group as a change.
+    if len(plans) > 1 and len({plan.group for plan in plans}) == 1:
         features["subscription_update"] = {
             "enabled": True,
             "default_allowed_updates": ["price"],

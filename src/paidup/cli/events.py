@@ -6,9 +6,8 @@ import json
 
 import typer
 
-from paidup.billing import Billing
-from paidup.cli.host import App, billing_of
-from paidup.cli.output import AsJson, show, show_json
+from paidup.cli.host import App, opened
+from paidup.cli.output import AsJson, fail, say, show, show_json
 from paidup.database.tables import StoredEvent
 
 app = typer.Typer(help="Look at received webhooks, and process them again.", no_args_is_help=True)
@@ -20,20 +19,23 @@ _STATES = ("pending", "done", "ignored", "failed")
 def list_events(
     state: str | None = typer.Option(None, help=f"Only those that are {', '.join(_STATES)}."),
     limit: int = typer.Option(50, min=1, max=1000, help="How many at most, newest first."),
+    app_path: str = App,
     as_json: bool = AsJson,
 ) -> None:
     """List received events, newest first."""
     if state is not None and state not in _STATES:
         raise typer.BadParameter(f"choose one of: {', '.join(_STATES)}", param_hint="--state")
-    rows = [_row(each) for each in Billing.from_env().events(state=state, limit=limit)]
+    with opened(app_path) as billing:
+        rows = [_row(each) for each in billing.events(state=state, limit=limit)]
     columns = ("id", "type", "state", "reason", "target", "received_at", "deliveries")
     show(rows, columns, as_json=as_json, empty="no such events")
 
 
 @app.command("show")
-def show_event(event_id: str = typer.Argument(help="evt_…"), as_json: bool = AsJson) -> None:
+def show_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App, as_json: bool = AsJson) -> None:
     """Show one event with its payload. Exit code 1 when there is none."""
-    found = Billing.from_env().event(event_id)
+    with opened(app_path) as billing:
+        found = billing.event(event_id)
     row = _row(found) | {"error": found.error, "api_version": found.api_version, "secret": found.secret}
     if as_json:
         show_json(row | {"payload": json.loads(found.payload)})
@@ -44,13 +46,17 @@ def show_event(event_id: str = typer.Argument(help="evt_…"), as_json: bool = A
 
 
 @app.command("replay")
-def replay_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App) -> None:
-    """Process an event again: its customer is fetched from Stripe and stored anew. A worker does it."""
-    try:
-        billing_of(app_path).replay(event_id)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{event_id} will be processed again")
+def replay_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App, as_json: bool = AsJson) -> None:
+    """
+    Process an event again: what it names is fetched from Stripe and stored anew. A worker does it.
+
+    Exit code 1 when there is no such event, or when it names nothing to fetch.
+    """
+    with opened(app_path) as billing:
+        if billing.event(event_id).target is None:
+            raise fail(f"{event_id} was ignored and names nothing to fetch")
+        billing.replay(event_id)
+    say(f"{event_id} will be processed again", {"replayed": event_id}, as_json=as_json)
 
 
 def _row(event: StoredEvent) -> dict[str, object]:

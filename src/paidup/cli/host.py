@@ -1,9 +1,11 @@
-"""Finds the app's Billing, so that commands run with its handlers and settings."""
+"""Finds the app's Billing, so that commands run with its settings, plans and handlers."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -20,10 +22,17 @@ App = typer.Option(
 )
 
 
-def billing_of(app: str | None) -> Billing:
-    """The Billing at `module:attribute`, else one from the environment."""
-    if app is None:
-        return Billing.from_env()
+@contextmanager
+def opened(app: str | None) -> Iterator[Billing]:
+    """The Billing at `module:attribute`, else one from the environment; closed at the end."""
+    billing = Billing.from_env() if app is None else _loaded(app)
+    try:
+        yield billing
+    finally:
+        billing.close()
+
+
+def _loaded(app: str) -> Billing:
     module, _, attribute = app.partition(":")
     if not module or not attribute:
         raise fail(f"--app {app!r} is not of the form module:attribute", code=2)
@@ -31,7 +40,7 @@ def billing_of(app: str | None) -> Billing:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ImportError, AttributeError) as error:
         raise fail(f"--app {app!r} cannot be loaded: {error}", code=2) from error
     if not isinstance(found, Billing):
         raise fail(f"--app {app!r} is a {type(found).__name__}, not a Billing", code=2)

@@ -36,6 +36,14 @@ def fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
+def say(text: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Print one result: a sentence for people, or its facts as JSON."""
+    if as_json:
+        show_json(facts)
+    else:
+        typer.echo(text)
+
+
 def show(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, as_json: bool, empty: str) -> None:
     """Print rows as a table of these columns, or all of them as JSON."""
     if as_json:

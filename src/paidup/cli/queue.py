@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from paidup.billing import Billing
+from paidup.cli.host import App, opened
 from paidup.cli.output import AsJson, show
 
 
 def queue(
     limit: int = typer.Option(50, min=1, max=1000, help="How many at most, the longest waiting first."),
+    app_path: str = App,
     as_json: bool = AsJson,
 ) -> None:
     """List what waits to be synchronised, and what was given up on. Exit code 1 when something was given up on."""
+    with opened(app_path) as billing:
+        targets = billing.queue(limit=limit)
     rows: list[dict[str, object]] = [
         {
             "target": each.target,
@@ -22,7 +25,7 @@ def queue(
             "gave_up_at": each.gave_up_at,
             "last_error": each.last_error,
         }
-        for each in Billing.from_env().queue(limit=limit)
+        for each in targets
     ]
     columns = ("target", "behind", "attempts", "available_at", "gave_up_at", "last_error")
     show(rows, columns, as_json=as_json, empty="everything is in step")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from paidup.cli.host import App, billing_of
+from paidup.cli.host import App, opened
+from paidup.cli.output import fail
 
 
 def worker(
     app_path: str = App,
     threads: int = typer.Option(4, min=1, max=64, help="How many customers are synchronised side by side."),
-    once: bool = typer.Option(False, "--once", help="Process what there is, then end."),
+    once: bool = typer.Option(False, "--once", help="Process what there is, then end; exit code 1 if some is left."),
+    timeout: float = typer.Option(30, min=0, help="With --once: seconds after which it ends all the same."),
 ) -> None:
     """
     Process webhooks: synchronise what they name, and hand changes to the app's handlers.
@@ -18,10 +20,14 @@ def worker(
     Any number may run, on any machine. SIGTERM and Ctrl-C let what is under way finish. Without --app changes are left
     for a worker that knows the app's handlers.
     """
-    found = billing_of(app_path).worker(threads=threads, deliver_changes=app_path is not None)
-    if once:
-        found.run_until_idle()
-        return
-    typer.echo("paidup worker is running")
-    found.run_forever()
-    typer.echo("paidup worker has ended")
+    with opened(app_path) as billing:
+        found = billing.worker(threads=threads, deliver_changes=app_path is not None)
+        if once:
+            try:
+                found.run_until_idle(timeout)
+            except TimeoutError as error:
+                raise fail(f"{error}; `paidup queue` shows it") from error
+            return
+        typer.echo("paidup worker is running")
+        found.run_forever()
+        typer.echo("paidup worker has ended")
