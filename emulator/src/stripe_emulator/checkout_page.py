@@ -62,7 +62,7 @@ def needs_card(session: Json) -> bool:
     """Must a card be given? Not when nothing is due and the session asks for one only if required."""
     if session["mode"] == "setup" or session["amount_total"]:
         return True
-    return session["mode"] == "subscription" and session["payment_method_collection"] == "always"
+    return bool(session["mode"] == "subscription" and session["payment_method_collection"] == "always")
 
 
 def success_url(session: Json) -> str:
@@ -216,7 +216,9 @@ def _subscribe(
         description=data["description"],
         billing_mode=data["billing_mode"],
     )
-    items = [(engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"]]
+    items: list[tuple[Json, int, Json]] = [
+        (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"]
+    ]
     subscription = build(engine, customer, items, terms)
     invoice = first_invoice(engine, customer, subscription, terms, emit=False)
     in_trial = subscription["status"] == "trialing"

@@ -6,9 +6,7 @@ Requests are forms or JSON. `return_to`, a loopback URL, makes the answer a redi
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -248,8 +246,5 @@ async def _answer(request: Request, sent: dict[str, Any], otherwise: dict[str, A
     parts = urlsplit(str(target))
     if parts.scheme not in ("http", "https") or parts.hostname not in LOOPBACK:
         return JSONResponse({"error": "return_to must be a loopback URL"}, status_code=400)
-    deadline = time.monotonic() + SETTLE_SECONDS
-    deliverer = _deliverer(request)
-    while not deliverer.is_settled() and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
+    await _deliverer(request).settle(SETTLE_SECONDS)
     return RedirectResponse(str(target), status_code=303)

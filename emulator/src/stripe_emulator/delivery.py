@@ -43,8 +43,7 @@ class Deliverer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
         self._wake: asyncio.TimerHandle | None = None
-        self._pending: dict[str, float] = {}
-        self._scanned = False
+        self._progress = asyncio.Event()
 
     def start(self) -> None:
         """Begin sending; what was owed before is due now."""
@@ -97,6 +96,20 @@ class Deliverer:
             return False
         return delivery_mode(self._engine) == "paused" or all(delivery["attempts"] for delivery in self.owed())
 
+    async def settle(self, seconds: float) -> bool:
+        """Wait until deliveries are settled, but no longer than this; returns whether they are."""
+        deadline = time.monotonic() + seconds
+        while not self.is_settled():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._progress.clear()
+            try:
+                await asyncio.wait_for(self._progress.wait(), left)
+            except TimeoutError:
+                return False
+        return True
+
     def resend(self, id: str) -> bool:
         """Send one again, whatever became of it before."""
         if self._engine.store.get(id, DELIVERY) is None:
@@ -114,6 +127,7 @@ class Deliverer:
     def _finished(self, id: str, task: asyncio.Task[None]) -> None:
         self._sending.discard(id)
         self._tasks.discard(task)
+        self._progress.set()
         if not task.cancelled():
             task.result()
             self.kick()

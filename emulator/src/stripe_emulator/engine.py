@@ -19,6 +19,7 @@ from stripe_emulator.events import changing, emit
 from stripe_emulator.protocol.errors import ApiError, no_such
 from stripe_emulator.settings import Settings
 from stripe_emulator.state import Json, Store
+from stripe_emulator.validation.responses import ShapeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Engine:
                 self._commit()
             else:
                 self.store.rollback()
+            raise
+        except ShapeError as error:
+            self.store.rollback()
+            self.shape_failures.extend(error.problems)
             raise
         except BaseException:
             self.store.rollback()

@@ -29,7 +29,7 @@ def add_fault(
     timeout: float | None = None,
 ) -> Json:
     """
-    Let calls fail: the `nth` call from now that matches `path` (a glob, as in `/v1/customers*`) and the `times - 1` after.
+    Let calls fail: the `nth` from now that matches `path` (a glob, as in `/v1/customers*`), `times` of them.
 
     `status` is the answer; `timeout` holds the call for that many seconds and then drops the connection instead.
     `after_work`: the work is done and stored, only its answer is lost.

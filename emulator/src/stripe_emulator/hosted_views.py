@@ -131,7 +131,7 @@ class InvoiceView:
 class PortalView:
     """
     The portal's home. `payment_method` is the default card as {brand, last4, exp_month, exp_year} or None. `features`
-    is the configuration's `features` object; `flow` the session's deep link ({type, subscription?, return_url?}) or None.
+    is the configuration's `features` object; `flow` the deep link ({type, subscription, return_url}) or None.
     """
 
     customer_email: str | None
@@ -161,7 +161,7 @@ class PriceChoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoicePageView:
-    """A hosted invoice page. `payable`: it is open and something is due; `card` is the default card, as in PortalView."""
+    """A hosted invoice page. `payable`: open, and something is due; `card` is the default card, as in PortalView."""
 
     id: str
     number: str | None

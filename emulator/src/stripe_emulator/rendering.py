@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 Renderer = Callable[["Engine", Json], Json]
+Filler = Callable[["Engine", Json], Json | None]
 
 _RENDERERS: dict[str, Renderer] = {}
-_INCLUDABLES: dict[tuple[str, str], Renderer] = {}
+_INCLUDABLES: dict[tuple[str, str], Filler] = {}
 
 
 def renders(kind: str) -> Callable[[Renderer], Renderer]:
@@ -26,17 +27,17 @@ def renders(kind: str) -> Callable[[Renderer], Renderer]:
     return register
 
 
-def includes(kind: str, field: str) -> Callable[[Renderer], Renderer]:
+def includes(kind: str, field: str) -> Callable[[Filler], Filler]:
     """Register a field that is absent until it is expanded."""
 
-    def register(renderer: Renderer) -> Renderer:
-        _INCLUDABLES[kind, field] = renderer
-        return renderer
+    def register(filler: Filler) -> Filler:
+        _INCLUDABLES[kind, field] = filler
+        return filler
 
     return register
 
 
-def includable(kind: str, field: str) -> Renderer | None:
+def includable(kind: str, field: str) -> Filler | None:
     """What fills a field that is absent until it is expanded."""
     return _INCLUDABLES.get((kind, field))
 

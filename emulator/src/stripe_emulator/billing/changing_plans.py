@@ -48,7 +48,8 @@ def prorate_changes(engine: Engine, subscription: Json, changes: list[Change], a
                 made.append(credit)
     for change in changes:
         if change.counts and change.new is not None:
-            made.append(_debit(engine, subscription, change.new, at))
+            debit = _debit(engine, subscription, change.new, at)
+            made.append(debit)
     return made
 
 

@@ -40,7 +40,9 @@ def draft(
     """
     now = engine.now(customer["test_clock"])
     id = new_id("in") if keep else "upcoming_" + new_id("in")
-    pending = pending_items(engine, customer["id"], subscription and subscription["id"]) if take_pending else []
+    pending = (
+        pending_items(engine, customer["id"], subscription["id"] if subscription else None) if take_pending else []
+    )
     pending = [item for item in pending if item["currency"] == currency]
     all_lines = [line_of(engine, item) for item in pending] + lines
     for line in all_lines:

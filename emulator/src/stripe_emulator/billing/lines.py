@@ -23,14 +23,11 @@ def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, e
     price = engine.find("price", item["price"])
     name = engine.find("product", price["product"])["name"]
     quantity = item["quantity"]
-    if trial:
-        description = f"Free trial for {quantity} × {name}"
-    else:
-        description = f"{quantity} × {name} (at {price_text(price)})"
+    what = f"{quantity} × {name}"
     return _line(
         amount=0 if trial else amount_of(price, quantity),
         currency=subscription["currency"],
-        description=description,
+        description=f"Free trial for {what}" if trial else f"{what} (at {price_text(price)})",
         price=price,
         quantity=quantity,
         start=start,

@@ -83,7 +83,6 @@ class Api:
         except ApiError as error:
             return self.failure(call, error, request_id)
         except ShapeError as error:
-            self._engine.shape_failures.extend(error.problems)
             message = f"stripe_emulator built an object the SDK does not know: {error}"
             return self.failure(call, ApiError(500, "api_error", message), request_id)
 
@@ -122,8 +121,9 @@ class Api:
             return body, 200
         except Undone as undone:
             preview = undone.preview
-            expand(self._engine, preview, params.get("expand") or [])
-            self._check(preview)
+            with self._engine.transaction():
+                expand(self._engine, preview, params.get("expand") or [])
+                self._check(preview)
             return json.dumps(preview, indent=2), 200
         except ApiError as error:
             body = json.dumps(error.envelope(request_id), indent=2)
@@ -146,7 +146,7 @@ class Api:
         unread = next(iter(params.unread()), None)
         if unread is not None:
             raise invalid(
-                f"stripe_emulator knows the parameter {unread}, but does not act on it; its README says what it covers.",
+                f"stripe_emulator knows the parameter {unread}, but does not act on it; its README says why.",
                 param=unread,
                 code="emulator_unsupported",
             )

@@ -51,7 +51,7 @@ def create_preview(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def _of_new(engine: Engine, customer: Json, details: Params) -> Json:
-    items = [
+    items: list[tuple[Json, int, Json]] = [
         (
             prices.usable(engine, item["price"], param=item.name_of("price"), recurring=True),
             item.get("quantity", 1),

@@ -10,6 +10,7 @@ from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources import customers, payment_methods
 from stripe_emulator.resources.invoice_previews import create_preview
 from stripe_emulator.resources.metadata import merged
+from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
         customer=customer,
         amount=amount,
         currency=price["currency"] if price else params.get("currency", engine.settings.default_currency),
-        description=params.get("description") or (price and engine.find("product", price["product"])["name"]),
+        description=params.get("description") or _product_name(engine, price),
         price=price,
         quantity=quantity,
         start=now,
@@ -204,6 +205,10 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
         draft["lines"].append(line)
         invoicing.add_up(draft, customer["balance"])
     return item
+
+
+def _product_name(engine: Engine, price: Json | None) -> str | None:
+    return str(engine.find("product", price["product"])["name"]) if price else None
 
 
 def retrieve_item(engine: Engine, ids: list[str], params: Params) -> Reply:

@@ -79,10 +79,11 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Configurations by activity and whether they are the default."""
+    wanted = {name: params.get(name) for name in ("active", "is_default")}
     return [
         configuration
         for configuration in engine.store.scan("billing_portal.configuration")
-        if all(params.get(name) in (None, configuration[name]) for name in ("active", "is_default"))
+        if all(value in (None, configuration[name]) for name, value in wanted.items())
     ]
 
 

@@ -88,14 +88,15 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     keys = params.get("lookup_keys")
     if keys is not None and len(keys) > 10:
         raise invalid("You may specify at most 10 lookup_keys.", param="lookup_keys")
-    recurring = params.at("recurring")
+    interval_wanted = params.at("recurring").get("interval")
+    wanted = {name: params.get(name) for name in ("active", "product", "currency", "type")}
     found = []
     for price in engine.store.scan("price"):
         interval = (price["recurring"] or {}).get("interval")
         if (
-            _matches(params, price, "active", "product", "currency", "type")
+            all(value in (None, price[name]) for name, value in wanted.items())
             and (keys is None or price["lookup_key"] in keys)
-            and recurring.get("interval") in (None, interval)
+            and interval_wanted in (None, interval)
         ):
             found.append(price)
     return found
@@ -212,10 +213,6 @@ def _take_lookup_key(engine: Engine, key: str, *, transfer: bool) -> None:
         )
     with engine.changing(engine.find("price", holder["id"]), "price.updated") as loser:
         loser["lookup_key"] = None
-
-
-def _matches(params: Params, value: Json, *names: str) -> bool:
-    return all(params.get(name) in (None, value[name]) for name in names)
 
 
 ROUTES = [

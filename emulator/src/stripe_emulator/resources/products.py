@@ -97,12 +97,13 @@ def delete(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Products by activity, ids, shippability and url."""
-    wanted = params.get("ids")
+    ids_wanted = params.get("ids")
+    wanted = {name: params.get(name) for name in ("active", "shippable", "url")}
     return [
         product
         for product in engine.store.scan("product")
-        if (wanted is None or product["id"] in wanted)
-        and all(params.get(name) in (None, product[name]) for name in ("active", "shippable", "url"))
+        if (ids_wanted is None or product["id"] in ids_wanted)
+        and all(value in (None, product[name]) for name, value in wanted.items())
     ]
 
 

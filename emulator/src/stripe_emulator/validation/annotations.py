@@ -23,19 +23,21 @@ from stripe._object_classes import get_object_class
 from stripe._stripe_object import StripeObject, UntypedStripeObject
 
 Hint = Any
+ResourceClass = Any
+"""One of the SDK's object classes; typed as Any because mypy takes no class object for hashable."""
 NoneType = type(None)
 
 
-def resource_class(object_name: str) -> type[StripeObject] | None:
+def resource_class(object_name: str) -> ResourceClass | None:
     """The SDK's class for an object's `object` field, or None when the SDK has none."""
-    found = get_object_class("V1", object_name)
+    found: ResourceClass = get_object_class("V1", object_name)
     return None if found is StripeObject else found
 
 
 @cache
-def fields_of(cls: type[StripeObject]) -> Mapping[str, Hint]:
+def fields_of(cls: ResourceClass) -> Mapping[str, Hint]:
     """The declared fields of a resource class or one of its nested classes, each with a resolved hint."""
-    own = cls.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(cls)
     module = cls.__module__
     return {name: resolve(hint, module) for name, hint in own.items() if _is_field(name, hint)}
 

@@ -19,7 +19,15 @@ import typing_extensions
 from stripe._request_options import RequestOptions
 
 from stripe_emulator.protocol.errors import ApiError, invalid
-from stripe_emulator.validation.annotations import Hint, is_literal, list_element, map_value, options_of, resolve
+from stripe_emulator.validation.annotations import (
+    Hint,
+    is_literal,
+    is_structure,
+    list_element,
+    map_value,
+    options_of,
+    resolve,
+)
 from stripe_emulator.validation.params import Params
 
 METADATA_KEYS, METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH = 50, 40, 500
@@ -40,14 +48,15 @@ def parse(name: str, sent: dict[str, Any]) -> Params:
 
 @cache
 def _hints(cls: Any) -> dict[str, Hint]:
-    """The fields of a request; the SDK's own options (API key, idempotency key, ...) share the class but not the wire."""
+    """The fields of a request. The SDK's own options (API key, idempotency key, ...) share the class, not the wire."""
     own = {key: hint for key, hint in cls.__annotations__.items() if key not in RequestOptions.__annotations__}
     return {key: _without_qualifier(hint, cls.__module__) for key, hint in own.items()}
 
 
 def _without_qualifier(hint: Hint, module: str) -> Hint:
     hint = resolve(hint, module)
-    if typing_extensions.get_origin(hint) in (typing_extensions.NotRequired, typing_extensions.Required):
+    qualifiers: tuple[Any, ...] = (typing_extensions.NotRequired, typing_extensions.Required)
+    if typing_extensions.get_origin(hint) in qualifiers:
         return typing.get_args(hint)[0]
     return hint
 
@@ -93,7 +102,7 @@ def _nested(options: list[Hint], sent: dict[str, Any], path: str, module: str) -
         except ApiError as error:
             failure = error
             continue
-        if typing.get_origin(option) in (dict, typing.Dict) and map_value(option) is not None:  # noqa: UP006
+        if map_value(option) is not None and not is_structure(option):
             return _map(sent, path)
     raise failure or invalid(f"Invalid {_expected(options)}", param=path)
 

@@ -13,10 +13,9 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, get_args
 
-from stripe._stripe_object import StripeObject
-
 from stripe_emulator.validation.annotations import (
     Hint,
+    ResourceClass,
     fields_of,
     is_literal,
     is_optional,
@@ -183,7 +182,7 @@ def _resource(value: Any, path: str, problems: Problems) -> None:
 
 
 @cache
-def _structure(cls: type[StripeObject]) -> _Check:
+def _structure(cls: ResourceClass) -> _Check:
     hints = fields_of(cls)
     module = cls.__module__
     checks = {name: _check(hint, module) for name, hint in hints.items()}
@@ -225,7 +224,8 @@ def _check(hint: Hint, module: str) -> _Check:
                 if not found:
                     return
                 attempts.append(found)
-            problems.extend(min(attempts, key=len))
+            fewest = min(attempts, key=len)
+            problems.extend(fewest)
         elif not any(accepts(value) for accepts in scalars):
             problems.append(f"{path}: expected {_names(options)}, got {value!r}")
 
