@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -60,11 +61,19 @@ class SqliteDatabases:
 
 
 class PostgresDatabases:
-    """Databases on one PostgreSQL server."""
+    """
+    Databases on one PostgreSQL server.
+
+    Copies of the migrated template are made ahead, and old databases removed, in the background: a test waits for
+    neither.
+    """
 
     def __init__(self, server: PostgresServer) -> None:
         self._server = server
+        self._background = ThreadPoolExecutor(2, thread_name_prefix="test-databases")
         self._template: str | None = None
+        self._spare: Future[str] | None = None
+        self._removals: list[Future[None]] = []
 
     def fresh(self) -> str:
         """The URL of a new, empty database."""
@@ -76,16 +85,27 @@ class PostgresDatabases:
             template = self._server.create()
             _migrate(template)
             self._template = template
-        return self._server.create(template=self._template)
+        spare = self._spare or self._copy()
+        self._spare = self._copy()
+        return spare.result()
 
     def remove(self, url: str) -> None:
         """Remove a database, whoever still has it open."""
-        self._server.drop(url)
+        self._removals = [each for each in self._removals if not each.done() or each.exception()]
+        self._removals.append(self._background.submit(self._server.drop, url))
 
     def close(self) -> None:
-        """Remove the template."""
+        """Wait until everything is removed, what was made ahead as well."""
+        if self._spare is not None:
+            self.remove(self._spare.result())
         if self._template is not None:
-            self._server.drop(self._template)
+            self.remove(self._template)
+        self._background.shutdown()
+        for removal in self._removals:
+            removal.result()
+
+    def _copy(self) -> Future[str]:
+        return self._background.submit(self._server.create, template=self._template)
 
 
 @contextmanager
