@@ -1,0 +1,254 @@
+"""Checkout against the emulator: one customer, one session, one subscription, however it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from paidup import (
+    Billing,
+    BillingError,
+    CheckoutNotFound,
+    CheckoutRefused,
+    DatabaseUnavailable,
+    InvalidOwner,
+    InvalidReturnUrl,
+    InvalidSeats,
+    PlanNotForSale,
+    StripeUnavailable,
+    UnknownInterval,
+    UnknownPlan,
+)
+from paidup.database.engine import Database
+from paidup.database.tables import CheckoutIntent, OwnerMapping
+from stripe_emulator import Emulator
+from tests.support.paying import pay
+
+OWNER = "user:1"
+
+
+def customers(stripe: Emulator) -> int:
+    return len(stripe.events("customer.created"))
+
+
+def live_subscriptions(stripe: Emulator) -> int:
+    ended = len(stripe.events("customer.subscription.deleted"))
+    return len(stripe.events("customer.subscription.created")) - ended
+
+
+def test_a_checkout_leads_to_a_page_at_stripe(billing: Billing, stripe: Emulator) -> None:
+    checkout = billing.checkout(OWNER, "pro", email="a@example.com")
+    assert checkout.state == "open"
+    assert checkout.url is not None
+    assert checkout.url.startswith(stripe.url)
+
+
+def test_the_same_request_again_gets_the_same_page(billing: Billing) -> None:
+    """H47: a double click."""
+    assert billing.checkout(OWNER, "pro").url == billing.checkout(OWNER, "pro").url
+
+
+def test_fifty_first_checkouts_at_once_make_one_customer_and_one_session(billing: Billing, stripe: Emulator) -> None:
+    """H33, H47."""
+    with ThreadPoolExecutor(50) as pool:
+        urls = set(pool.map(lambda _: billing.checkout(OWNER, "pro").url, range(50)))
+    assert len(urls) == 1
+    assert customers(stripe) == 1
+
+
+def test_two_processes_at_once_make_one_customer(
+    make_billing: Callable[..., Billing], billing: Billing, stripe: Emulator
+) -> None:
+    """H33: nothing but the database is shared."""
+    others = [billing, make_billing(), make_billing()]
+    with ThreadPoolExecutor(12) as pool:
+        urls = set(pool.map(lambda n: others[n % 3].checkout(OWNER, "pro").url, range(12)))
+    assert (len(urls), customers(stripe)) == (1, 1)
+
+
+def test_another_plan_ends_the_page_that_was_open(billing: Billing, stripe: Emulator) -> None:
+    """H47: two tabs with two plans never end with two subscriptions."""
+    first = billing.checkout(OWNER, "pro")
+    second = billing.checkout(OWNER, "basic")
+    assert first.url != second.url
+    assert first.session_id is not None
+    assert stripe.get(first.session_id)["status"] == "expired"
+    assert billing.checkout(OWNER, "basic").url == second.url
+
+
+def test_a_page_that_was_paid_meanwhile_is_found_and_no_second_one_is_opened(
+    billing: Billing, stripe: Emulator
+) -> None:
+    """H47, H49: the webhook has not come yet, and the other tab asks for something else."""
+    first = billing.checkout(OWNER, "pro")
+    pay(str(first.url))
+    for plan in ("pro", "basic"):
+        with pytest.raises(CheckoutRefused) as refused:
+            billing.checkout(OWNER, plan)
+        assert (refused.value.action, refused.value.plan) == ("change_plan", "pro")
+    assert live_subscriptions(stripe) == 1
+
+
+def test_an_expired_page_frees_the_claim(billing: Billing, stripe: Emulator) -> None:
+    """H53."""
+    first = billing.checkout(OWNER, "pro")
+    stripe.advance(days=2)
+    second = billing.checkout(OWNER, "pro")
+    assert second.url != first.url
+    pay(str(second.url))
+
+
+@pytest.mark.parametrize(
+    ("plan", "interval", "seats", "error"),
+    [
+        ("gold", "month", 1, UnknownPlan),
+        ("free", "month", 1, PlanNotForSale),
+        ("pro", "week", 1, UnknownInterval),
+        ("pro", "month", 2, InvalidSeats),
+        ("team", "month", 1, InvalidSeats),
+        ("team", "month", 51, InvalidSeats),
+        ("team", "month", -3, InvalidSeats),
+        ("team", "month", True, InvalidSeats),
+        ("team", "month", 2.5, InvalidSeats),
+    ],
+)
+def test_what_is_not_for_sale_is_refused_before_anything_is_made(
+    billing: Billing, stripe: Emulator, plan: str, interval: str, seats: int, error: type[BillingError]
+) -> None:
+    """H55, H94."""
+    with pytest.raises(error) as refused:
+        billing.checkout(OWNER, plan, interval=interval, seats=seats)
+    assert refused.value.remedy
+    assert customers(stripe) == 0
+
+
+@pytest.mark.parametrize("owner", ["", " ", "a" * 201, "user\x00", "user\n1", None, 7])
+def test_what_is_no_owner_is_refused(billing: Billing, owner: str) -> None:
+    with pytest.raises(InvalidOwner):
+        billing.checkout(owner, "pro")
+
+
+def test_a_foreign_return_address_is_refused_before_anything_is_made(billing: Billing, stripe: Emulator) -> None:
+    """H66."""
+    with pytest.raises(InvalidReturnUrl):
+        billing.checkout(OWNER, "pro", return_to="//evil.example")
+    assert customers(stripe) == 0
+
+
+def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
+    with pytest.raises(PlanNotForSale, match="paidup catalog push"):
+        make_billing().checkout(OWNER, "pro")
+
+
+def test_an_owner_has_one_trial(billing: Billing, stripe: Emulator) -> None:
+    """H61: within one owner; the second time it is paid from the first day."""
+    pay(str(billing.checkout(OWNER, "basic").url), number=None)
+    billing.sync(OWNER)
+    assert billing.access(OWNER).status == "trialing"
+    stripe.advance(days=20)
+    billing.sync(OWNER)
+    assert billing.access(OWNER).plan == "free"
+    pay(str(billing.checkout(OWNER, "basic").url))
+    billing.sync(OWNER)
+    assert billing.access(OWNER).status == "active"
+
+
+def test_the_return_finds_the_subscription_before_any_webhook(billing: Billing) -> None:
+    """H51: no endpoint is registered here at all."""
+    checkout = billing.checkout(OWNER, "pro")
+    pay(str(checkout.url))
+    assert billing.access(OWNER).plan == "free"
+    assert billing.finish_checkout(OWNER, str(checkout.session_id)).state == "complete"
+    assert billing.access(OWNER).plan == "pro"
+
+
+def test_a_return_without_a_payment_grants_nothing(billing: Billing) -> None:
+    """H52."""
+    checkout = billing.checkout(OWNER, "pro")
+    assert billing.finish_checkout(OWNER, str(checkout.session_id)).state == "open"
+    assert billing.access(OWNER).plan == "free"
+
+
+def test_somebody_elses_session_is_not_found(billing: Billing) -> None:
+    """H37, H52: paid by one, claimed by another."""
+    checkout = billing.checkout(OWNER, "pro")
+    pay(str(checkout.url))
+    for session_id in (str(checkout.session_id), "cs_test_unknown", "' OR 1=1 --"):
+        with pytest.raises(CheckoutNotFound):
+            billing.finish_checkout("user:2", session_id)
+    assert billing.access("user:2").plan == "free"
+    assert billing.customer("user:2") is None
+
+
+@contextmanager
+def commit_fails(number: int) -> Iterator[list[int]]:
+    """Let the n-th commit of a session that wrote something fail, as when the database goes away."""
+    seen = [0]
+
+    def fail(session: Session) -> None:
+        seen[0] += 1
+        if seen[0] == number:
+            raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+    event.listen(Session, "before_commit", fail)
+    try:
+        yield seen
+    finally:
+        event.remove(Session, "before_commit", fail)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_commit_that_fails_at_any_step_is_finished_by_the_next_try(
+    billing: Billing, stripe: Emulator, number: int
+) -> None:
+    """H109: the call to Stripe succeeded and its outcome could not be stored."""
+    with commit_fails(number) as seen:
+        try:
+            billing.checkout(OWNER, "pro")
+        except DatabaseUnavailable:
+            assert seen[0] >= number
+        else:
+            assert seen[0] < number, "every step before was made to fail once"
+    checkout = billing.checkout(OWNER, "pro")
+    assert customers(stripe) == 1
+    assert open_sessions(stripe, billing) == [checkout.session_id]
+
+
+def open_sessions(stripe: Emulator, billing: Billing) -> list[str]:
+    """Every session that could still be paid, asked of Stripe itself."""
+    import stripe as sdk
+
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    return [each.id for each in client.v1.checkout.sessions.list({"status": "open"}).auto_paging_iter()]
+
+
+@pytest.mark.parametrize("path", ["/v1/customers", "/v1/checkout/sessions"])
+@pytest.mark.parametrize("after_work", [False, True])
+def test_an_answer_that_is_lost_is_found_by_the_next_try(
+    billing: Billing, stripe: Emulator, path: str, after_work: bool
+) -> None:
+    """H109, H110: whether the work was done is not known; the same key finds out."""
+    stripe.fail_next(path, status=500, times=3, after_work=after_work)
+    with pytest.raises(StripeUnavailable):
+        billing.checkout(OWNER, "pro")
+    checkout = billing.checkout(OWNER, "pro")
+    assert customers(stripe) == 1
+    assert open_sessions(stripe, billing) == [checkout.session_id]
+
+
+def test_every_session_is_known_by_a_row_that_was_there_first(billing: Billing, database_url: str) -> None:
+    """H109: the row's id is what stands at Stripe."""
+    checkout = billing.checkout(OWNER, "pro")
+    database = Database(database_url)
+    with database.read() as session:
+        row = session.scalars(select(CheckoutIntent)).one()
+        mapping = session.scalars(select(OwnerMapping)).one()
+    database.close()
+    assert row.params["metadata"]["paidup_intent"] == row.id == checkout.id
+    assert mapping.params["metadata"] == {"paidup_owner": OWNER, "paidup_intent": mapping.intent}
