@@ -62,8 +62,8 @@ class Emulator:
 
     def start(self) -> None:
         """Serve; returns when it answers."""
-            # The protocol is named, because asyncio turns Nagle's algorithm off only then; it costs 40 ms an answer.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        # The protocol is named, because asyncio turns Nagle's algorithm off only then; it costs 40 ms an answer.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, self._port))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
