@@ -108,19 +108,15 @@ class TestWebhook:
             assert send(stripe_side, json.dumps(an_event(f"evt_{number}")).encode(), path=path).status_code == 200
 
     @pytest.mark.hazard(25)
-    @pytest.mark.parametrize(
-        "body",
-        [
-            json.dumps(an_event(note="Zoë 支払い ✓"), ensure_ascii=False).encode(),
-            json.dumps(an_event(note="Zoë")).encode(),
-            json.dumps(an_event(), indent=4).encode() + b"\r\n \n",
-            json.dumps(an_event(amount=0.30000000000000004), separators=(" ,", " : ")).encode(),
-            json.dumps(an_event(note="x" * 600_000)).encode(),
-        ],
-        ids=["utf8", "escaped", "white space", "numbers", "large"],
-    )
-    def test_the_signature_is_that_of_the_raw_bytes(self, stripe_side: httpx.Client, body: bytes) -> None:
-        assert send(stripe_side, body).status_code == 200
+    def test_the_signature_is_that_of_the_raw_bytes(self, stripe_side: httpx.Client) -> None:
+        bodies = [
+            json.dumps(an_event("evt_1", note="Zoë 支払い ✓"), ensure_ascii=False).encode(),
+            json.dumps(an_event("evt_2", note="Zoë")).encode(),
+            json.dumps(an_event("evt_3"), indent=4).encode() + b"\r\n \n",
+            json.dumps(an_event("evt_4", amount=0.30000000000000004), separators=(" ,", " : ")).encode(),
+            json.dumps(an_event("evt_5", note="x" * 600_000)).encode(),
+        ]
+        assert [send(stripe_side, body).json().get("state") for body in bodies] == ["pending"] * 5
 
     @pytest.mark.hazard(25)
     def test_a_body_may_come_in_chunks(self, stripe_side: httpx.Client) -> None:
@@ -164,11 +160,9 @@ class TestWebhook:
         problem(send(stripe_side, body, secret="whsec_mine", path=path, headers=extra), 400, "invalid_signature")
         assert billing.events() == []
 
-    @pytest.mark.parametrize("body", [b"", b"hello", b"[]", b"{}", b'{"object": "charge"}', b"null", b"[" * 50_000])
-    def test_a_signed_body_that_is_no_event_is_refused(
-        self, stripe_side: httpx.Client, billing: Billing, body: bytes
-    ) -> None:
-        problem(send(stripe_side, body), 400, "invalid_payload")
+    def test_a_signed_body_that_is_no_event_is_refused(self, stripe_side: httpx.Client, billing: Billing) -> None:
+        for body in (b"", b"hello", b"[]", b"{}", b'{"object": "charge"}', b"null", b"[" * 50_000):
+            problem(send(stripe_side, body), 400, "invalid_payload")
         assert billing.events() == []
 
     def test_a_thin_event_is_accepted(self, stripe_side: httpx.Client, billing: Billing) -> None:
@@ -223,22 +217,18 @@ class TestCheckout:
         assert response.json()["url"].startswith(stripe.url)
 
     @pytest.mark.hazard(55)
-    @pytest.mark.parametrize(
-        "field",
-        ["price", "amount", "quantity", "coupon", "trial_days", "currency", "owner", "customer", "return_to", "Plan"],
-    )
-    @pytest.mark.parametrize("form", [True, False], ids=["form", "json"])
-    def test_any_other_field_is_refused(self, user: httpx.Client, stripe: Emulator, field: str, form: bool) -> None:
-        sent = {"plan": "pro", field: "1"}
-        response = user.post("/billing/checkout", data=sent) if form else user.post("/billing/checkout", json=sent)
-        assert field in problem(response, 422, "invalid_request")["detail"]
+    def test_any_other_field_is_refused(self, user: httpx.Client, stripe: Emulator) -> None:
+        for field in ("price", "amount", "quantity", "coupon", "trial_days", "currency", "owner", "customer", "Plan"):
+            sent = {"plan": "pro", field: "1"}
+            for response in (user.post("/billing/checkout", data=sent), user.post("/billing/checkout", json=sent)):
+                assert field in problem(response, 422, "invalid_request")["detail"]
         assert stripe.events("customer.created") == []
 
     @pytest.mark.hazard(55)
-    @pytest.mark.parametrize(
-        ("sent", "code"),
-        [
+    def test_a_value_that_cannot_be_is_refused(self, user: httpx.Client, stripe: Emulator) -> None:
+        refused: list[tuple[object, str]] = [
             ({}, "invalid_request"),
+            ([], "invalid_request"),
             ({"plan": ""}, "invalid_request"),
             ({"plan": ["pro"]}, "invalid_request"),
             ({"plan": "price_1"}, "unknown_plan"),
@@ -250,29 +240,21 @@ class TestCheckout:
             ({"plan": "pro", "seats": 1_000_000_000}, "invalid_request"),
             ({"plan": "pro", "seats": 2}, "invalid_seats"),
             ({"plan": "team", "seats": 51}, "invalid_seats"),
-            ([], "invalid_request"),
-        ],
-    )
-    def test_a_value_that_cannot_be_is_refused(
-        self, user: httpx.Client, stripe: Emulator, sent: object, code: str
-    ) -> None:
-        problem(user.post("/billing/checkout", json=sent), 422, code)
+        ]
+        for sent, code in refused:
+            problem(user.post("/billing/checkout", json=sent), 422, code)
         assert stripe.events("customer.created") == []
 
-    @pytest.mark.parametrize(
-        ("body", "content_type"),
-        [
+    def test_a_body_that_is_neither_form_nor_json_is_refused(self, user: httpx.Client) -> None:
+        bodies = [
             (b"plan=pro&plan=team", "application/x-www-form-urlencoded"),
             (b'{"plan": "pro"', "application/json"),
             (b'{"plan": "pro"}', "text/plain"),
             (b"\xff\xfe", "application/json"),
-        ],
-    )
-    def test_a_body_that_is_neither_form_nor_json_is_refused(
-        self, user: httpx.Client, body: bytes, content_type: str
-    ) -> None:
-        response = user.post("/billing/checkout", content=body, headers={"Content-Type": content_type})
-        problem(response, 422, "invalid_request")
+        ]
+        for body, content_type in bodies:
+            response = user.post("/billing/checkout", content=body, headers={"Content-Type": content_type})
+            problem(response, 422, "invalid_request")
 
     def test_a_body_that_is_far_too_large_is_refused(self, user: httpx.Client) -> None:
         problem(user.post("/billing/checkout", data={"plan": "p" * 20_000}), 413, "payload_too_large")
@@ -294,13 +276,15 @@ class TestCheckout:
 
 
 class TestOrigin:
-    @pytest.mark.parametrize("path", ["/billing/checkout", "/billing/portal", "/billing/portal/payment-method"])
-    @pytest.mark.parametrize(
-        "headers",
-        [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}],
-    )
-    def test_another_sites_form_is_refused(self, user: httpx.Client, path: str, headers: dict[str, str]) -> None:
-        problem(user.post(path, data={"plan": "pro"}, headers=headers), 403, "cross_origin")
+    def test_another_sites_form_is_refused(self, user: httpx.Client) -> None:
+        elsewhere = [
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "https://evil.example"},
+        ]
+        for path in ("/billing/checkout", "/billing/portal", "/billing/portal/payment-method"):
+            for headers in elsewhere:
+                problem(user.post(path, data={"plan": "pro"}, headers=headers), 403, "cross_origin")
 
     def test_our_own_form_passes(self, user: httpx.Client, host_app: HostApp) -> None:
         own = {"Sec-Fetch-Site": "same-origin", "Origin": host_app.url}
@@ -333,9 +317,9 @@ class TestReturn:
             assert thief.get("/billing/access").json()["plan"] == "free"
 
     @pytest.mark.hazard(52)
-    @pytest.mark.parametrize("session_id", ["", "cs_test_made_up", "x" * 5000, "../../v1/customers", "{CHECKOUT}"])
-    def test_a_made_up_session_is_not_found(self, user: httpx.Client, session_id: str) -> None:
-        problem(user.get("/billing/return", params={"session_id": session_id}), 404, "checkout_not_found")
+    def test_a_made_up_session_is_not_found(self, user: httpx.Client) -> None:
+        for session_id in ("", "cs_test_made_up", "x" * 5000, "../../v1/customers", "{CHECKOUT_SESSION_ID}"):
+            problem(user.get("/billing/return", params={"session_id": session_id}), 404, "checkout_not_found")
 
     def test_what_the_address_says_of_the_state_grants_nothing(self, user: httpx.Client) -> None:
         user.get("/", params={"checkout": "cs_test_made_up", "state": "complete"})
@@ -370,34 +354,17 @@ class TestOwnThingsOnly:
         with host_app.client(OTHER) as thief:
             assert thief.get("/billing/invoices", params={"owner": OWNER}).json() == []
 
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [
-            ("POST", "/billing/checkout"),
-            ("POST", "/billing/portal"),
-            ("POST", "/billing/portal/payment-method"),
-            ("GET", "/billing/invoices"),
-        ],
-    )
-    def test_who_may_not_manage_billing_is_refused(self, host_app: HostApp, method: str, path: str) -> None:
+    def test_who_may_not_manage_billing_is_refused(self, host_app: HostApp) -> None:
         with host_app.client(OWNER, role="member") as member:
-            data = {"plan": "pro"} if method == "POST" else None
-            problem(member.request(method, path, data=data), 403, "not_allowed")
+            problem(member.get("/billing/invoices"), 403, "not_allowed")
+            for path in ("/billing/checkout", "/billing/portal", "/billing/portal/payment-method"):
+                problem(member.post(path, data={"plan": "pro"}), 403, "not_allowed")
 
-    @pytest.mark.parametrize(
-        ("method", "path"),
-        [
-            ("POST", "/billing/checkout"),
-            ("POST", "/billing/portal"),
-            ("GET", "/billing/return"),
-            ("GET", "/billing/access"),
-            ("GET", "/billing/invoices"),
-            ("GET", "/reports"),
-            ("POST", "/projects"),
-        ],
-    )
-    def test_who_is_not_signed_in_is_told_so(self, stripe_side: httpx.Client, method: str, path: str) -> None:
-        problem(stripe_side.request(method, path), 401, "not_signed_in")
+    def test_who_is_not_signed_in_is_told_so(self, stripe_side: httpx.Client) -> None:
+        for path in ("/billing/return", "/billing/access", "/billing/invoices", "/reports"):
+            problem(stripe_side.get(path), 401, "not_signed_in")
+        for path in ("/billing/checkout", "/billing/portal", "/projects"):
+            problem(stripe_side.post(path), 401, "not_signed_in")
 
     def test_the_plans_are_for_everybody(self, stripe_side: httpx.Client) -> None:
         plans = stripe_side.get("/billing/plans").json()
