@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -220,7 +221,7 @@ def test_a_failure_after_storing_is_retried_by_us(
 
 def test_a_rate_limit_costs_no_attempt(make_billing: Callable[..., Billing], stripe: Emulator) -> None:
     """H112."""
-    billing = make_billing(clock=a_hurrying_clock())
+    billing = make_billing(clock=a_hurrying_clock(timedelta(seconds=1)))
     billing.push_catalog()
     subscribe(billing)
     stripe.fail_next("/v1/invoices", status=429, times=14)
