@@ -14,6 +14,8 @@ from rich.text import Text
 
 from paidup.errors import BillingError, CatalogError, Problem, SettingsError
 
+_PIPE_WIDTH = 240
+
 AsJson = typer.Option(False, "--json", help="Print JSON for machines.")
 
 
@@ -25,14 +27,14 @@ def run_or_explain(app: typer.Typer) -> int:
         _print_problems(error.problems, title="paidup is not configured" if isinstance(error, SettingsError) else None)
         return 2
     except BillingError as error:
-        Console(stderr=True).print(Text(str(error), style="red"))
+        _console(stderr=True).print(Text(str(error), style="red"))
         return 1
     return 0
 
 
 def fail(message: str, *, code: int = 1) -> typer.Exit:
     """Print to stderr and give the exit to raise."""
-    Console(stderr=True).print(Text(message, style="red"))
+    _console(stderr=True).print(Text(message, style="red"))
     return typer.Exit(code)
 
 
@@ -49,7 +51,7 @@ def show(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, as_jso
     if as_json:
         show_json(rows)
         return
-    console = Console()
+    console = _console()
     if not rows:
         console.print(empty)
         return
@@ -66,6 +68,12 @@ def show_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_plain, indent=2) + "\n")
 
 
+def _console(*, stderr: bool = False) -> Console:
+    # A pipe has no width of its own; ids that are folded at 80 columns cannot be searched for.
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -79,7 +87,7 @@ def _plain(value: object) -> str:
 
 
 def _print_problems(problems: Sequence[Problem], *, title: str | None) -> None:
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     console.print(Text(title or "the plans file is not valid", style="bold red"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("key", "problem", "remedy"):
