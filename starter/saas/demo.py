@@ -51,7 +51,7 @@ _CARDS = """\
   4242 4242 4242 4242   succeeds
   4000 0000 0000 0002   is declined
   4000 0025 0000 3155   asks for 3D Secure
-  4000 0000 0000 0341   is accepted, then fails at the next payment
+  4000 0000 0000 0341   can be saved in the portal, then fails at the next payment
   any future date, any CVC"""
 
 

@@ -79,6 +79,12 @@ class Person:
         self.page.get_by_role("button", name="Open billing portal").click()
         self.page.wait_for_url("**/p/session/**")
 
+    def saves_card(self, number: str) -> None:
+        """Type a card into the portal's form and save it."""
+        self.enter_card(number)
+        self.page.locator("#save-card").click()
+        self.page.wait_for_url(re.compile(r"/p/session/[^/]+(/overview)?([?#].*)?$"))
+
     def leaves_portal(self) -> None:
         """Take the portal's way back to the app."""
         self.page.locator("#return").first.click()

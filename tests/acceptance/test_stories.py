@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.person import ASKS_FOR_3DS, DECLINED, FAILS_LATER, WORKS, Person
+from stripe_emulator import Emulator
+from tests.acceptance.person import ASKS_FOR_3DS, DECLINED, WORKS, Person
 from tests.support.starter import StarterApp
+
+
+@pytest.fixture(scope="module")
+def starter_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterApp]:
+    """One app for all stories here: each has a user of its own, and nobody moves the clock."""
+    with Emulator(port=0) as stripe:
+        app = StarterApp(stripe, tmp_path_factory.mktemp("starter"))
+        app.prepare()
+        app.start()
+        try:
+            yield app
+        finally:
+            app.stop()
 
 
 @pytest.fixture
@@ -103,108 +118,6 @@ def test_turning_back_from_checkout_buys_nothing(ada: Person) -> None:
     assert not ada.has_reports()
 
 
-def test_a_trial_without_a_card_ends_by_itself(ada: Person) -> None:
-    ada.choose("basic")
-    expect(ada.page.locator("[name=cardNumber]")).to_have_count(0)
-    ada.page.locator("#submit").click()
-    ada.is_welcomed()
-    expect(ada.page.get_by_role("heading", name="Your Basic trial has begun")).to_be_visible()
-    ada.go("/dashboard")
-    ada.sees_banner("Your Basic trial ends on")
-    ada.sees_status("Trial")
-    ada.skips("Skip to trial end")
-    ada.sees_plan("Free")
-    ada.sees_banner("Your Basic subscription ended on")
-    ada.sees_status("Ended")
-
-
-def test_a_trial_that_got_a_card_goes_on_as_a_subscription(ada: Person) -> None:
-    ada.choose("basic")
-    ada.page.locator("#submit").click()
-    ada.is_welcomed()
-    ada.go("/dashboard")
-    ada.page.get_by_role("button", name="Add a card").click()
-    ada.page.wait_for_url("**/p/session/**")
-    ada.enter_card(WORKS)
-    ada.page.locator("#save-card").click()
-    ada.page.wait_for_url("**/settings/billing**")
-    expect(ada.page.locator("[data-fact=card]")).to_have_text("Visa •••• 4242", timeout=15_000)
-    ada.skips("Skip to trial end")
-    ada.sees_status("Active")
-    ada.sees_plan("Basic")
-
-
-def test_a_renewal_moves_the_date_and_adds_an_invoice(ada: Person) -> None:
-    ada.subscribe("pro")
-    ada.go("/settings/billing")
-    first = ada.fact("renews")
-    ada.skips("Skip to renewal")
-    expect(ada.page.locator(".invoices tbody tr", has_text="Paid")).to_have_count(2, timeout=15_000)
-    expect(ada.page.locator("[data-fact=renews]")).not_to_have_text(first)
-    ada.sees_status("Active")
-
-
-def test_a_failed_renewal_is_shown_and_mended_in_the_portal(ada: Person) -> None:
-    ada.subscribe("pro", card=FAILS_LATER)
-    ada.go("/dashboard")
-    ada.skips("Skip to renewal")
-    ada.sees_banner("Your last payment failed")
-    ada.sees_status("Past due")
-    assert ada.has_reports(), "the grace period has begun, not ended"
-    ada.page.get_by_role("button", name="Update card").click()
-    ada.page.wait_for_url("**/p/session/**")
-    ada.enter_card("5555 5555 5555 4444")
-    ada.page.locator("#save-card").click()
-    ada.page.wait_for_url("**/settings/billing**")
-    ada.opens_portal()
-    ada.page.locator("#pay-invoice").click()
-    ada.page.wait_for_load_state()
-    ada.leaves_portal()
-    ada.sees_status("Active")
-    ada.sees_no_banner()
-    assert ada.fact("card") == "Mastercard •••• 4444"
-
-
-def test_a_card_that_fails_at_the_renewal_recovers_at_the_next_retry(ada: Person) -> None:
-    ada.subscribe("pro")
-    ada.go("/dashboard")
-    ada.skips("Let the next payment fail")
-    ada.skips("Skip to renewal")
-    ada.sees_status("Past due")
-    ada.skips("Skip to next retry")
-    ada.sees_status("Active")
-    ada.sees_no_banner()
-
-
-def test_a_canceled_plan_runs_until_its_end_and_then_is_free(ada: Person) -> None:
-    ada.subscribe("pro")
-    _cancel_in_portal(ada)
-    ada.sees_banner("Pro ends on")
-    ada.sees_status("Canceling")
-    assert ada.page.locator("[data-fact=renews]").count() == 0
-    assert ada.has_reports()
-    ada.skips("Skip to renewal")
-    ada.sees_plan("Free")
-    ada.sees_status("Ended")
-    assert not ada.has_reports()
-
-
-def test_a_cancellation_can_be_taken_back(ada: Person) -> None:
-    ada.subscribe("pro")
-    _cancel_in_portal(ada)
-    ada.sees_banner("Pro ends on")
-    ada.page.get_by_role("button", name="Keep Pro").click()
-    ada.page.wait_for_url("**/p/session/**")
-    ada.page.locator("#resume-plan").click()
-    ada.page.wait_for_load_state()
-    ada.leaves_portal()
-    ada.sees_no_banner()
-    ada.sees_status("Active")
-    ada.skips("Skip to renewal")
-    ada.sees_status("Active")
-    assert ada.has_reports()
-
-
 def test_a_plan_has_room_for_as_many_projects_as_it_says(ada: Person, complaints: list[str]) -> None:
     ada.go("/dashboard")
     for name in ("First", "Second"):
@@ -294,15 +207,6 @@ def test_pages_fit_on_a_phone(ada: Person, path: str, complaints: list[str]) -> 
     overflow = ada.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0
     complaints.clear()  # /reports is a 402 here
-
-
-def _cancel_in_portal(person: Person) -> None:
-    person.opens_portal()
-    person.page.locator("#cancel-plan").click()
-    person.page.locator("[name=feedback]").select_option(index=1)
-    person.page.locator("#confirm-cancel").click()
-    person.page.wait_for_load_state()
-    person.leaves_portal()
 
 
 def _add_project(person: Person, name: str) -> None:

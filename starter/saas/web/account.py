@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -68,9 +67,8 @@ def sign_out(request: Request) -> Response:
 
 def safe_next(value: str) -> str:
     """A path of this app, or the dashboard: nobody is sent to another site by a link to our sign-in page."""
-    parts = urlsplit(value) if value.isprintable() else urlsplit("")
-    is_path = value.startswith("/") and not value.startswith("//") and "\\" not in value
-    return value if is_path and not parts.scheme and not parts.netloc else _HOME
+    is_path = value.startswith("/") and not value.startswith("//") and value.isprintable() and "\\" not in value
+    return value if is_path else _HOME
 
 
 def _form(request: Request, template: str, next: str) -> Response:

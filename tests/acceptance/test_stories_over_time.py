@@ -1,0 +1,128 @@
+"""What users of the starter live through over months, in a real browser, with the emulator's clock moved."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.person import FAILS_LATER, WORKS, Person
+from tests.support.starter import StarterApp
+
+
+@pytest.fixture
+def ada(page: Page, starter_app: StarterApp) -> Person:
+    person = Person(page, starter_app.url)
+    person.sign_up()
+    return person
+
+
+def test_a_trial_without_a_card_ends_by_itself(ada: Person) -> None:
+    ada.choose("basic")
+    expect(ada.page.locator("[name=cardNumber]")).to_have_count(0)
+    ada.page.locator("#submit").click()
+    ada.is_welcomed()
+    expect(ada.page.get_by_role("heading", name="Your Basic trial has begun")).to_be_visible()
+    ada.go("/dashboard")
+    ada.sees_banner("Your Basic trial ends on")
+    ada.sees_status("Trial")
+    ada.skips("Skip to trial end")
+    ada.sees_plan("Free")
+    ada.sees_banner("Your Basic subscription ended on")
+    ada.sees_status("Ended")
+
+
+def test_a_trial_that_got_a_card_goes_on_as_a_subscription(ada: Person) -> None:
+    ada.choose("basic")
+    ada.page.locator("#submit").click()
+    ada.is_welcomed()
+    ada.go("/dashboard")
+    ada.page.get_by_role("button", name="Add a card").click()
+    ada.page.wait_for_url("**/p/session/**")
+    ada.saves_card(WORKS)
+    ada.leaves_portal()
+    expect(ada.page.locator("[data-fact=card]")).to_have_text("Visa •••• 4242", timeout=15_000)
+    ada.skips("Skip to trial end")
+    ada.sees_status("Active")
+    ada.sees_plan("Basic")
+
+
+def test_a_renewal_moves_the_date_and_adds_an_invoice(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.go("/settings/billing")
+    first = ada.fact("renews")
+    ada.skips("Skip to renewal")
+    expect(ada.page.locator(".invoices tbody tr", has_text="Paid")).to_have_count(2, timeout=15_000)
+    expect(ada.page.locator("[data-fact=renews]")).not_to_have_text(first)
+    ada.sees_status("Active")
+
+
+def test_a_failed_renewal_is_shown_and_mended_in_the_portal(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.opens_portal()
+    ada.page.locator("#update-card").click()
+    ada.saves_card(FAILS_LATER)
+    ada.leaves_portal()
+    expect(ada.page.locator("[data-fact=card]")).to_have_text("Visa •••• 0341", timeout=15_000)
+    ada.go("/dashboard")
+    ada.skips("Skip to renewal")
+    ada.sees_banner("Your last payment failed")
+    ada.sees_status("Past due")
+    assert ada.has_reports(), "the grace period has begun, not ended"
+    ada.page.get_by_role("button", name="Update card").click()
+    ada.page.wait_for_url("**/p/session/**")
+    ada.saves_card("5555 5555 5555 4444")
+    ada.page.locator("#pay-invoice").click()
+    ada.page.wait_for_load_state()
+    ada.leaves_portal()
+    ada.sees_status("Active")
+    ada.sees_no_banner()
+    assert ada.fact("card") == "Mastercard •••• 4444"
+
+
+def test_a_card_that_fails_at_the_renewal_recovers_at_the_next_retry(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.go("/dashboard")
+    ada.skips("Let the next payment fail")
+    ada.skips("Skip to renewal")
+    ada.sees_status("Past due")
+    ada.skips("Skip to next retry")
+    ada.sees_status("Active")
+    ada.sees_no_banner()
+
+
+def test_a_canceled_plan_runs_until_its_end_and_then_is_free(ada: Person) -> None:
+    ada.subscribe("pro")
+    _cancel_in_portal(ada)
+    ada.sees_banner("Pro ends on")
+    ada.sees_status("Canceling")
+    assert ada.page.locator("[data-fact=renews]").count() == 0
+    assert ada.has_reports()
+    ada.skips("Skip to renewal")
+    ada.sees_plan("Free")
+    ada.sees_status("Ended")
+    assert not ada.has_reports()
+
+
+def test_a_cancellation_can_be_taken_back(ada: Person) -> None:
+    ada.subscribe("pro")
+    _cancel_in_portal(ada)
+    ada.sees_banner("Pro ends on")
+    ada.page.get_by_role("button", name="Keep Pro").click()
+    ada.page.wait_for_url("**/p/session/**")
+    ada.page.locator("#resume-plan").click()
+    ada.page.wait_for_load_state()
+    ada.leaves_portal()
+    ada.sees_no_banner()
+    ada.sees_status("Active")
+    ada.skips("Skip to renewal")
+    ada.sees_status("Active")
+    assert ada.has_reports()
+
+
+def _cancel_in_portal(person: Person) -> None:
+    person.opens_portal()
+    person.page.locator("#cancel-plan").click()
+    person.page.locator("[name=feedback]").select_option(index=1)
+    person.page.locator("#confirm-cancel").click()
+    person.page.wait_for_load_state()
+    person.leaves_portal()
