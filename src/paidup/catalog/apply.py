@@ -7,6 +7,7 @@ One idempotent call: a second run finds nothing to do, and a run that died in th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import time
 from typing import Any
 
 from paidup.catalog import diff
@@ -19,6 +20,7 @@ __all__ = ["Step", "preview", "push"]
 
 _LOOKUP_KEYS_A_CALL = 10
 _UNKNOWN = "(not created yet)"
+_ATTEMPT_SECONDS = 600
 
 
 def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] | None = None) -> list[Step]:
@@ -94,5 +96,8 @@ def _ids(prices: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def _key(step: Step) -> str:
-    # The replaced price is part of the intent: going back to an earlier amount is a new price, not the old answer.
-    return idempotency.key("catalog", f"{step.kind}-{step.subject}-{step.object_id or 'new'}", step.params)
+    # Two deployments that push at once mean the same call. Not for ever: Stripe repeats a stored failure for a day, and
+    # a later push looks first at what is there. The replaced price is part of the intent too: going back to an earlier
+    # amount is a new price, not the old answer.
+    attempt = int(time()) // _ATTEMPT_SECONDS
+    return idempotency.key("catalog", f"{step.kind}-{step.subject}-{step.object_id or 'new'}-{attempt}", step.params)
