@@ -228,8 +228,7 @@ def _subscribe(
     if intent is not None and intent["object"] == "payment_intent":
         invoicing.finalize(engine, invoice)
         invoicing.add_payment(engine, invoice, intent)
-        invoice["attempt_count"] = 1
-        invoicing.mark_paid(engine, invoice, by_payment=True)
+        invoicing.mark_paid(engine, invoice, by_payment=True, tries=1)
     else:
         collection.open_invoice(engine, invoice)
     if in_trial:

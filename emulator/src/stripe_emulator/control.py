@@ -202,6 +202,7 @@ async def settled(request: Request) -> Response:
 async def reset(request: Request) -> Response:
     """Forget everything; webhook endpoints too."""
     _engine(request).reset()
+    _deliverer(request).forget()
     return JSONResponse({"reset": True})
 
 

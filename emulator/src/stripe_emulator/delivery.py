@@ -9,6 +9,8 @@ for every try.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import json
 import random
 import time
@@ -44,13 +46,16 @@ class Deliverer:
         self._client: httpx.AsyncClient | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
+        self._owed: dict[str, float] = {}
+        self._queue: list[tuple[float, int, str]] = []
+        self._order = itertools.count()
 
     def start(self) -> None:
         """Begin sending; what was owed before is due now."""
         self._client = httpx.AsyncClient(
             timeout=self._engine.settings.delivery_timeout, follow_redirects=False, trust_env=False
         )
-        self.kick()
+        self.note([delivery["id"] for delivery in reversed(list(self._engine.store.scan(DELIVERY)))])
 
     async def stop(self) -> None:
         """Stop sending; what is owed stays owed."""
@@ -63,32 +68,42 @@ class Deliverer:
             await self._client.aclose()
             self._client = None
 
+    def note(self, changed: list[str]) -> None:
+        """Look at objects that were changed: a delivery may be owed now, or not any more."""
+        for id in changed:
+            if id.startswith(DELIVERY):
+                self._note(id)
+        self.kick()
+
     def kick(self) -> None:
         """Send what is due, as many at once as allowed, and come back when the next is."""
-        if self._client is None:
-            return
         mode = delivery_mode(self._engine)
-        if mode == "paused":
+        if self._client is None or mode == "paused":
             return
-        due = [delivery for delivery in self.owed() if delivery["id"] not in self._sending]
-        if mode == "shuffle":
-            random.shuffle(due)
-        else:
-            due.reverse()
         now = time.time()
-        later = [delivery["due"] for delivery in due if delivery["due"] > now]
-        for delivery in due:
-            if delivery["due"] <= now and len(self._sending) < CONCURRENT:
-                self._send_soon(delivery["id"])
+        if mode == "shuffle":
+            self._queue = [(due, random.getrandbits(32), id) for due, _, id in self._queue]
+            heapq.heapify(self._queue)
+        while self._queue and self._queue[0][0] <= now and len(self._sending) < CONCURRENT:
+            due, _, id = heapq.heappop(self._queue)
+            if self._owed.get(id) == due and id not in self._sending:
+                self._send_soon(id)
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        if later:
-            self._wake = asyncio.get_running_loop().call_later(max(0.05, min(later) - now), self.kick)
+        if self._queue and len(self._sending) < CONCURRENT:
+            wait = max(0.02, self._queue[0][0] - now)
+            self._wake = asyncio.get_running_loop().call_later(wait, self.kick)
 
     def owed(self) -> list[Json]:
-        """Deliveries neither made nor given up, newest first."""
-        return [delivery for delivery in self._engine.store.scan(DELIVERY) if delivery["status"] == "pending"]
+        """Deliveries neither made nor given up."""
+        found = [self._engine.store.get(id, DELIVERY) for id in self._owed]
+        return [delivery for delivery in found if delivery is not None]
+
+    def forget(self) -> None:
+        """Nothing is owed any more."""
+        self._owed.clear()
+        self._queue.clear()
 
     def is_settled(self) -> bool:
         """Has every delivery owed had its first try, with none on its way?"""
@@ -117,6 +132,14 @@ class Deliverer:
         with self._engine.transaction():
             self._engine.find(DELIVERY, id).update(status="pending", due=real_time())
         return True
+
+    def _note(self, id: str) -> None:
+        delivery = self._engine.store.get(id, DELIVERY)
+        if delivery is None or delivery["status"] != "pending":
+            self._owed.pop(id, None)
+        elif self._owed.get(id) != delivery["due"]:
+            self._owed[id] = delivery["due"]
+            heapq.heappush(self._queue, (delivery["due"], next(self._order), id))
 
     def _send_soon(self, id: str) -> None:
         self._sending.add(id)
@@ -199,7 +222,7 @@ class Deliverer:
             self._forget_old()
 
     def _forget_old(self) -> None:
-        if self._engine.store.count(DELIVERY) <= KEPT:
+        if self._engine.store.count(DELIVERY) <= KEPT + KEPT // 5:
             return
         for delivery in list(self._engine.store.scan(DELIVERY))[KEPT:]:
             if delivery["status"] != "pending":

@@ -35,7 +35,7 @@ class Engine:
     One emulated account.
 
     `strict`: every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
-    `on_commit` is called after each transaction that was stored.
+    `on_commit` is called with the ids that changed after each transaction that was stored.
     """
 
     api_version = _ApiVersion.CURRENT
@@ -49,7 +49,7 @@ class Engine:
         self.agenda = Agenda(self)
         self.agenda.load()
         self.request: RequestInfo | None = None
-        self.on_commit: Callable[[], None] = lambda: None
+        self.on_commit: Callable[[list[str]], None] = lambda changed: None
         self.shape_failures: list[str] = []
 
     @contextmanager
@@ -119,14 +119,16 @@ class Engine:
         clock["frozen_time"] = target
 
     def reset(self) -> None:
-        """Forget every object, event, endpoint and the clock's offset."""
+        """Forget every object, event, endpoint, the clock's offset and what was found wrong."""
+        self.shape_failures.clear()
         self.store.clear()
         self.agenda.load()
 
     def _commit(self) -> None:
         self.agenda.refresh()
-        if self.store.commit():
-            self.on_commit()
+        changed = self.store.commit()
+        if changed:
+            self.on_commit(changed)
 
 
 __all__ = ["GLOBAL", "Engine", "RequestInfo"]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from babel.numbers import format_currency, get_currency_precision
+from decimal import Decimal
+
+from babel.numbers import format_currency
 
 from stripe_emulator.state import Json
+
+# https://docs.stripe.com/currencies: what Stripe says, not ISO 4217, decides what an amount counts.
+NO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
+THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())
 
 
 def text(amount: int, currency: str) -> str:
     """`$29.00`, `¥500`: an amount of minor units in the currency's own way."""
-    code = currency.upper()
-    digits = get_currency_precision(code)
-    return str(format_currency(amount / 10**digits, code, locale="en_US"))
+    digits = 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
+    return str(format_currency(Decimal(amount).scaleb(-digits), currency.upper(), locale="en_US"))
 
 
 def price_text(price: Json) -> str:

@@ -43,13 +43,13 @@ def view(engine: Engine, session: Json) -> PortalView:
     features = configuration["features"]
     subscriptions = [
         _subscription(engine, found, features)
-        for found in engine.store.scan("subscription")
-        if found["customer"] == customer["id"] and found["status"] not in (*standing.ENDED, "incomplete")
+        for found in engine.store.of_customer("subscription", customer["id"])
+        if found["status"] not in (*standing.ENDED, "incomplete")
     ]
     invoices = [
         _invoice(engine, found)
-        for found in engine.store.scan("invoice")
-        if found["customer"] == customer["id"] and found["status"] != "draft"
+        for found in engine.store.of_customer("invoice", customer["id"])
+        if found["status"] != "draft"
     ]
     return PortalView(
         customer_email=customer["email"],
@@ -183,12 +183,8 @@ def _finish_card(engine: Engine, session: Json, method: Json, intent: Json, atte
     customer = engine.find("customer", session["customer"])
     with engine.changing(customer, "customer.updated"):
         customer["invoice_settings"]["default_payment_method"] = method["id"]
-    for found in list(engine.store.scan("subscription")):
-        if (
-            found["customer"] == customer["id"]
-            and found["default_payment_method"] is not None
-            and found["status"] not in standing.ENDED
-        ):
+    for found in list(engine.store.of_customer("subscription", customer["id"])):
+        if found["default_payment_method"] is not None and found["status"] not in standing.ENDED:
             subscription = engine.find("subscription", found["id"])
             with engine.changing(subscription, "customer.subscription.updated"):
                 subscription["default_payment_method"] = method["id"]
@@ -217,8 +213,8 @@ def _features(engine: Engine, session: Json) -> Json:
 
 def _default_card(engine: Engine, customer: Json) -> Json | None:
     """What renewals are charged to: a subscription's own card before the customer's default."""
-    for found in engine.store.scan("subscription"):
-        if found["customer"] == customer["id"] and found["status"] not in standing.ENDED:
+    for found in engine.store.of_customer("subscription", customer["id"]):
+        if found["status"] not in standing.ENDED:
             own = engine.store.get(found["default_payment_method"] or "", "payment_method")
             if own is not None:
                 return own

@@ -40,7 +40,7 @@ def build_app(engine: Engine) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine.on_commit = deliverer.kick
+        engine.on_commit = deliverer.note
         deliverer.start()
         ticker = asyncio.create_task(_tick(engine))
         yield

@@ -15,6 +15,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+OWNED = frozenset({"subscription", "invoice", "invoiceitem"})
+"""Kinds kept by customer too: each belongs to one for good."""
+
 _SCHEMA = "CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL)"
 
 
@@ -29,6 +32,7 @@ class Store:
     def __init__(self, path: str | Path | None = None) -> None:
         self._objects: dict[str, Json] = {}
         self._kinds: dict[str, dict[str, None]] = {}
+        self._owned: dict[tuple[str, str], dict[str, None]] = {}
         self._texts: dict[str, str] = {}
         self._read: dict[str, None] = {}
         self._fresh: set[str] = set()
@@ -62,6 +66,14 @@ class Store:
     def scan(self, kind: str) -> Iterator[Json]:
         """Every object of a kind, newest first, to look at."""
         for id in reversed(self._kinds.get(kind, {})):
+            if id not in self._removed:
+                yield self._objects[id]
+
+    def of_customer(self, kind: str, customer: str) -> Iterator[Json]:
+        """A customer's objects of a kind that never changes hands, newest first, to look at."""
+        if kind not in OWNED:
+            raise ValueError(f"{kind} is not looked up by customer")
+        for id in reversed(self._owned.get((kind, customer), {})):
             if id not in self._removed:
                 yield self._objects[id]
 
@@ -108,6 +120,7 @@ class Store:
         """Forget everything, at once and for good."""
         self._objects.clear()
         self._kinds.clear()
+        self._owned.clear()
         self._texts.clear()
         self._read.clear()
         self._fresh.clear()
@@ -127,12 +140,18 @@ class Store:
 
     def _insert(self, id: str, value: Json) -> None:
         self._objects[id] = value
-        self._kinds.setdefault(value["object"], {})[id] = None
+        kind = value["object"]
+        self._kinds.setdefault(kind, {})[id] = None
+        if kind in OWNED:
+            self._owned.setdefault((kind, value["customer"]), {})[id] = None
 
     def _forget(self, id: str) -> None:
         value = self._objects.pop(id, None)
         if value is not None:
-            self._kinds[value["object"]].pop(id, None)
+            kind = value["object"]
+            self._kinds[kind].pop(id, None)
+            if kind in OWNED:
+                self._owned[kind, value["customer"]].pop(id, None)
         self._texts.pop(id, None)
 
     def _write(self, changed: list[tuple[str, str]], removed: list[str]) -> None:

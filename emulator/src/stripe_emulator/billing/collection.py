@@ -75,8 +75,7 @@ def charge(engine: Engine, invoice: Json, method: Json, *, off_session: bool) ->
 def conclude(engine: Engine, invoice: Json, attempt: Attempt, method: Json | None) -> None:
     """Record an attempt's end, also one that a 3D Secure challenge had held up."""
     if attempt.status == "succeeded":
-        invoice["attempt_count"] += 1
-        invoicing.mark_paid(engine, invoice, by_payment=True)
+        invoicing.mark_paid(engine, invoice, by_payment=True, tries=1)
         standing.after_paid(engine, invoice)
     elif attempt.status == "requires_action":
         with engine.changing(invoice, "invoice.updated"):

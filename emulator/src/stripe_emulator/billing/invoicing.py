@@ -9,6 +9,7 @@ from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.ids import new_id, token
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.rendering import as_list, includes, public, renders, show
+from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import nulls
 
@@ -111,6 +112,7 @@ def draft(
         "total_taxes": [],
         "_token": token(40),
         "_retries": 0,
+        "_days_until_due": subscription["days_until_due"] if subscription else None,
     }
     add_up(invoice, customer["balance"])
     if not keep:
@@ -159,6 +161,8 @@ def finalize(engine: Engine, invoice: Json) -> None:
         automatically_finalizes_at=None,
         webhooks_delivered_at=now,
     )
+    if invoice["collection_method"] == "send_invoice":
+        invoice["due_date"] = now + (invoice.get("_days_until_due") or 30) * DAY
     invoice["status_transitions"]["finalized_at"] = now
     if ending != customer["balance"]:
         with engine.changing(customer, "customer.updated"):
@@ -166,9 +170,9 @@ def finalize(engine: Engine, invoice: Json) -> None:
     engine.emit("invoice.finalized", invoice)
 
 
-def mark_paid(engine: Engine, invoice: Json, *, by_payment: bool) -> None:
+def mark_paid(engine: Engine, invoice: Json, *, by_payment: bool, tries: int = 0) -> None:
     """
-    It is paid. `by_payment`: money was taken, so that the payment's own events follow.
+    It is paid. `by_payment`: money was taken, so that the payment's own events follow; `tries` count as attempts.
 
     Order as recorded: updated, paid, payment_succeeded, invoice_payment.paid.
     """
@@ -179,6 +183,7 @@ def mark_paid(engine: Engine, invoice: Json, *, by_payment: bool) -> None:
             amount_paid=invoice["amount_due"],
             amount_remaining=0,
             attempted=True,
+            attempt_count=invoice["attempt_count"] + tries,
             auto_advance=False,
             next_payment_attempt=None,
         )
@@ -210,10 +215,14 @@ def mark_uncollectible(engine: Engine, invoice: Json, *, reason: str = "user_for
     engine.emit("invoice.marked_uncollectible", invoice)
 
 
-def stop_collecting(engine: Engine, subscription: str) -> None:
+def stop_collecting(engine: Engine, subscription: Json) -> None:
     """An ended subscription's unpaid invoices stay as they are, untried."""
-    for found in list(engine.store.scan("invoice")):
-        if subscription_of(found) == subscription and found["status"] in ("draft", "open") and found["auto_advance"]:
+    for found in list(engine.store.of_customer("invoice", subscription["customer"])):
+        if (
+            subscription_of(found) == subscription["id"]
+            and found["status"] in ("draft", "open")
+            and found["auto_advance"]
+        ):
             invoice = engine.find("invoice", found["id"])
             with engine.changing(invoice, "invoice.updated"):
                 invoice.update(auto_advance=False, next_payment_attempt=None, automatically_finalizes_at=None)

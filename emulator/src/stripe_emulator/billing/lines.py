@@ -170,10 +170,8 @@ def pending_items(engine: Engine, customer: str, subscription: str | None) -> li
     """What waits for the next invoice of a subscription (or, with None, for one without), oldest first."""
     waiting = [
         pending
-        for pending in engine.store.scan("invoiceitem")
-        if pending["customer"] == customer
-        and pending["invoice"] is None
-        and pending["_subscription"] in (None, subscription)
+        for pending in engine.store.of_customer("invoiceitem", customer)
+        if pending["invoice"] is None and pending["_subscription"] in (None, subscription)
     ]
     return [engine.find("invoiceitem", pending["id"]) for pending in reversed(waiting)]
 

@@ -91,7 +91,7 @@ def cancel(
     )
     if subscription["cancel_at"] is not None and subscription["cancel_at"] > now:
         subscription["cancel_at"] = None
-    invoicing.stop_collecting(engine, subscription["id"])
+    invoicing.stop_collecting(engine, subscription)
     engine.emit("customer.subscription.deleted", subscription)
 
 
@@ -122,8 +122,8 @@ def _adopt_method(engine: Engine, subscription: Json, invoice: Json) -> None:
 def _set_delinquent(engine: Engine, customer_id: str) -> None:
     owed = any(
         invoice["status"] == "open" and invoice["attempted"] and invoice["billing_reason"] != "subscription_create"
-        for invoice in engine.store.scan("invoice")
-        if invoice["customer"] == customer_id and _is_latest(engine, invoice)
+        for invoice in engine.store.of_customer("invoice", customer_id)
+        if _is_latest(engine, invoice)
     )
     customer = engine.find("customer", customer_id)
     if customer["delinquent"] != owed:

@@ -94,8 +94,8 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
 def delete(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Gone for good; its subscriptions end at once."""
     customer = existing(engine, ids[0], param="id")
-    for found in list(engine.store.scan("subscription")):
-        if found["customer"] == customer["id"] and found["status"] not in standing.ENDED:
+    for found in list(engine.store.of_customer("subscription", customer["id"])):
+        if found["status"] not in standing.ENDED:
             standing.cancel(engine, engine.find("subscription", found["id"]), reason="cancellation_requested")
     engine.emit("customer.deleted", customer)
     customer["_deleted"] = True

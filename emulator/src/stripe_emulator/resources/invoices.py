@@ -75,11 +75,11 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Invoices by customer, subscription, status and collection method."""
     customer, subscription = params.get("customer"), params.get("subscription")
     status, method = params.get("status"), params.get("collection_method")
+    found = engine.store.scan("invoice") if customer is None else engine.store.of_customer("invoice", customer)
     return [
         invoice
-        for invoice in engine.store.scan("invoice")
-        if (customer is None or invoice["customer"] == customer)
-        and (customer is not None or subscription is not None or invoice["test_clock"] is None)
+        for invoice in found
+        if (customer is not None or subscription is not None or invoice["test_clock"] is None)
         and (subscription is None or invoicing.subscription_of(invoice) == subscription)
         and status in (None, invoice["status"])
         and method in (None, invoice["collection_method"])

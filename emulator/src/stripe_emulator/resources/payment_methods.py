@@ -215,8 +215,8 @@ def forget_defaults(engine: Engine, customer: str, method: str) -> None:
     if owner["invoice_settings"]["default_payment_method"] == method:
         with engine.changing(owner, "customer.updated"):
             owner["invoice_settings"]["default_payment_method"] = None
-    for subscription in list(engine.store.scan("subscription")):
-        if subscription["customer"] == customer and subscription["default_payment_method"] == method:
+    for subscription in list(engine.store.of_customer("subscription", customer)):
+        if subscription["default_payment_method"] == method:
             with engine.changing(engine.find("subscription", subscription["id"]), "customer.subscription.updated") as s:
                 s["default_payment_method"] = None
 

@@ -162,11 +162,12 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     collection_method = params.get("collection_method")
     if customer is not None and engine.store.get(customer, "customer") is None:
         raise invalid(f"No such customer: '{customer}'", param="customer", code="resource_missing")
+    store = engine.store
+    found = store.scan("subscription") if customer is None else store.of_customer("subscription", customer)
     return [
         subscription
-        for subscription in engine.store.scan("subscription")
+        for subscription in found
         if _has_status(subscription, status)
-        and (customer is None or subscription["customer"] == customer)
         and (customer is not None or subscription["test_clock"] == clock)
         and (price is None or any(item["price"] == price for item in subscription["items"]))
         and collection_method in (None, subscription["collection_method"])

@@ -1,0 +1,216 @@
+"""
+The billing portal. [DOC] docs.stripe.com/customer-management; [INF] the events of a card update.
+"""
+
+from __future__ import annotations
+
+import pytest
+import stripe
+
+from emulator.tests.shop import Shop, period
+from stripe_emulator.engine import Engine
+from stripe_emulator.hosted import CardInput, Hosted
+
+
+def hosted(shop: Shop) -> Hosted:
+    """The verbs behind the pages of the running emulator."""
+    server = shop.emulator._server
+    assert server is not None
+    app = server.config.app
+    found = app.state.hosted  # type: ignore[union-attr]  # it is the Starlette application
+    assert isinstance(found, Hosted)
+    assert isinstance(found._engine, Engine)
+    return found
+
+
+def secret(session: stripe.billing_portal.Session) -> str:
+    return session.url.rpartition("/")[2]
+
+
+CARD = CardInput("5555 5555 5555 4444", 12, 2040, "123", "Jenny Rosen")
+
+
+def test_the_address_leads_to_the_portal(shop: Shop) -> None:
+    session = shop.portal(shop.customer().id)
+    assert shop.pages.get(session.url).status_code == 200
+    assert shop.types_since()[-1] == "billing_portal.session.created"
+
+
+def test_without_a_configuration_of_the_account_one_must_be_named(shop: Shop) -> None:
+    """[DOC] a default configuration is made in the Dashboard, not by the API."""
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.api.billing_portal.sessions.create({"customer": shop.customer().id})
+    assert "default configuration has not been created" in str(caught.value)
+
+
+def test_a_scheduled_end_sets_cancel_at_only(shop: Shop) -> None:
+    """[DOC billing-mode/compare; stripe-node#2470] flexible mode: cancel_at_period_end stays false."""
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    session = shop.portal(customer.id)
+    pages = hosted(shop)
+    outcome = pages.cancel(secret(session), subscription.id, feedback="too_expensive", comment="")
+    assert outcome.kind == "complete"
+    scheduled = shop.api.subscriptions.retrieve(subscription.id)
+    assert (scheduled.cancel_at, scheduled.cancel_at_period_end) == (period(subscription)[1], False)
+    assert scheduled.cancellation_details is not None
+    assert scheduled.cancellation_details.feedback == "too_expensive"
+    view = pages.portal(secret(session))
+    assert view is not None
+    assert (view.subscriptions[0].can_cancel, view.subscriptions[0].can_resume) == (False, True)
+    pages.resume(secret(session), subscription.id)
+    assert shop.api.subscriptions.retrieve(subscription.id).cancel_at is None
+
+
+def test_in_classic_mode_it_sets_both(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id, billing_mode={"type": "classic"})
+    hosted(shop).cancel(secret(shop.portal(customer.id)), subscription.id, feedback=None, comment=None)
+    assert shop.api.subscriptions.retrieve(subscription.id).cancel_at_period_end is True
+
+
+def test_a_new_card_becomes_the_default_everywhere(shop: Shop) -> None:
+    """A subscription's own method wins over the customer's, so the portal moves it too (codecov-api#630)."""
+    customer = shop.customer()
+    own = shop.api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    pinned = shop.subscribe(customer.id, shop.price().id, default_payment_method=own.id)
+    seen = shop.seen()
+    outcome = hosted(shop).save_card(secret(shop.portal(customer.id)), CARD)
+    assert outcome.kind == "complete"
+    changed = shop.api.customers.retrieve(customer.id)
+    assert changed.invoice_settings is not None
+    new = changed.invoice_settings.default_payment_method
+    assert new not in (None, own.id)
+    assert shop.api.subscriptions.retrieve(pinned.id).default_payment_method == new
+    assert {
+        "setup_intent.created",
+        "setup_intent.succeeded",
+        "payment_method.attached",
+        "customer.updated",
+        "customer.subscription.updated",
+    } <= set(shop.types_since(seen))
+
+
+def test_a_card_that_can_not_be_saved_changes_nothing(shop: Shop) -> None:
+    customer = shop.customer()
+    before = shop.api.customers.retrieve(customer.id)
+    session = shop.portal(customer.id)
+    declined = CardInput("4000000000000002", 12, 2040, "123", None)
+    outcome = hosted(shop).save_card(secret(session), declined)
+    assert (outcome.kind, outcome.message) == ("declined", "Your card was declined.")
+    mistyped = hosted(shop).save_card(secret(session), CardInput("4242424242424241", 12, 2040, "123"))
+    assert (mistyped.kind, mistyped.field) == ("declined", "cardNumber")
+    after = shop.api.customers.retrieve(customer.id)
+    assert before.invoice_settings is not None
+    assert after.invoice_settings is not None
+    assert after.invoice_settings.default_payment_method == before.invoice_settings.default_payment_method
+
+
+def test_a_card_with_3ds_is_saved_after_the_challenge(shop: Shop) -> None:
+    customer = shop.customer()
+    pages = hosted(shop)
+    outcome = pages.save_card(secret(shop.portal(customer.id)), CardInput("4000002500003155", 12, 2040, "123"))
+    assert outcome.kind == "requires_action"
+    assert outcome.redirect is not None
+    token = outcome.redirect.rpartition("/")[2]
+    assert pages.challenge(token) is not None
+    assert pages.answer_challenge(token, True).kind == "complete"
+    assert pages.answer_challenge(token, True).kind == "closed"
+    assert len(shop.api.payment_methods.list({"customer": customer.id}).data) == 2
+
+
+def test_an_open_invoice_is_paid_from_the_portal(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    shop.give_card(customer.id, "pm_card_chargeCustomerFail")
+    shop.emulator.advance(to="renewal")
+    pages = hosted(shop)
+    key = secret(shop.portal(customer.id))
+    view = pages.portal(key)
+    assert view is not None
+    payable = [invoice for invoice in view.invoices if invoice.payable]
+    assert len(payable) == 1
+    assert pages.pay_invoice(key, payable[0].id).kind == "declined"
+    pages.save_card(key, CARD)
+    assert pages.pay_invoice(key, payable[0].id).kind == "complete"
+    assert shop.api.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_the_hosted_invoice_page_takes_a_card(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    shop.give_card(customer.id, "pm_card_chargeCustomerFail")
+    shop.emulator.advance(to="renewal")
+    url = shop.api.invoices.list({"customer": customer.id}).data[0].hosted_invoice_url
+    assert url is not None
+    token = url.partition("/i/")[2].partition("?")[0]
+    assert hosted(shop).pay_hosted_invoice(token, CARD).kind == "complete"
+    assert shop.api.subscriptions.retrieve(subscription.id).status == "active"
+    assert hosted(shop).pay_hosted_invoice(token, CARD).kind == "closed"
+
+
+def test_another_customers_things_are_out_of_reach(shop: Shop) -> None:
+    mine, theirs = shop.customer(), shop.customer()
+    subscription = shop.subscribe(theirs.id, shop.price().id)
+    key = secret(shop.portal(mine.id))
+    assert hosted(shop).cancel(key, subscription.id, feedback=None, comment=None).kind == "closed"
+    assert hosted(shop).pay_invoice(key, str(subscription.latest_invoice)).kind == "closed"
+    assert shop.api.subscriptions.retrieve(subscription.id).cancel_at is None
+
+
+def test_a_plan_is_switched_as_the_configuration_says(shop: Shop) -> None:
+    customer = shop.customer()
+    product = shop.api.products.create({"name": "Pro"}).id
+    monthly, yearly = shop.price(3000, product=product), shop.price(30_000, "year", product=product)
+    subscription = shop.subscribe(customer.id, monthly.id)
+    session = shop.portal(
+        customer.id,
+        subscription_update={
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "proration_behavior": "always_invoice",
+            "products": [{"product": product, "prices": [monthly.id, yearly.id]}],
+        },
+    )
+    pages = hosted(shop)
+    choices = pages.plan_choices(secret(session), subscription.id)
+    assert {(choice.price_id, choice.current) for choice in choices} == {(monthly.id, True), (yearly.id, False)}
+    assert pages.change_plan(secret(session), subscription.id, "price_other", 1).kind == "closed"
+    assert pages.change_plan(secret(session), subscription.id, yearly.id, 1).kind == "complete"
+    assert shop.api.subscriptions.retrieve(subscription.id)["items"].data[0].price.id == yearly.id
+
+
+def test_features_that_are_off_can_not_be_used(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    session = shop.portal(customer.id, subscription_cancel={"enabled": False})
+    assert hosted(shop).cancel(secret(session), subscription.id, feedback=None, comment=None).kind == "closed"
+
+
+def test_configurations_are_merged_listed_and_retired(shop: Shop) -> None:
+    made = shop.api.billing_portal.configurations.create(
+        {"features": {"invoice_history": {"enabled": True}}, "metadata": {"paidup": "portal"}}
+    )
+    changed = shop.api.billing_portal.configurations.update(
+        made.id, {"features": {"payment_method_update": {"enabled": True}}}
+    )
+    assert changed.features.invoice_history.enabled
+    assert changed.features.payment_method_update.enabled
+    shop.api.billing_portal.configurations.update(made.id, {"active": False})
+    assert shop.api.billing_portal.configurations.list({"active": True}).data == []
+
+
+def test_a_deep_link_names_its_subscription(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    configuration = shop.portal(customer.id).configuration
+    session = shop.api.billing_portal.sessions.create(
+        {
+            "customer": customer.id,
+            "configuration": str(configuration),
+            "flow_data": {"type": "subscription_cancel", "subscription_cancel": {"subscription": subscription.id}},
+        }
+    )
+    view = hosted(shop).portal(secret(session))
+    assert view is not None
+    assert view.flow == {"type": "subscription_cancel", "subscription": subscription.id, "return_url": None}
