@@ -89,9 +89,9 @@ def test_every_contradiction_is_told_at_once() -> None:
     }
 
 
+@pytest.mark.hazard(60)
 @pytest.mark.parametrize("amount", ["0", "-1", "29.5", "true", "100000000"])
 def test_an_amount_is_a_positive_whole_number_of_minor_units(amount: str) -> None:
-    """H60."""
     assert "plans.pro.prices.month.amount" in problems_of(GOOD.replace("amount = 2900\n", f"amount = {amount}\n"))
 
 
