@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paidup.billing import AsyncBilling, Billing
+from paidup.async_billing import AsyncBilling
+from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Catalog, Plan, PlanPrice
@@ -35,6 +36,7 @@ from paidup.errors import (
     PayloadTooLarge,
     PaymentPastDue,
     PlanNotForSale,
+    Problem,
     SettingsError,
     StripeError,
     StripeNotFound,
@@ -88,6 +90,7 @@ __all__ = [
     "Plan",
     "PlanNotForSale",
     "PlanPrice",
+    "Problem",
     "Receipt",
     "Settings",
     "SettingsError",

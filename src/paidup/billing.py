@@ -1,12 +1,11 @@
 """
 Billing: the one object an app holds. It wires the parts and is where transactions are committed.
 
-Every verb is synchronous and safe to call from any thread; `AsyncBilling` offers the same verbs as coroutines.
+Every verb is synchronous and safe to call from any thread; `AsyncBilling` has the same verbs as coroutines.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from paidup import inbox, outbox
+from paidup import gate, inbox, outbox
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
 from paidup.checkout import Checkout, Checkouts
@@ -34,15 +33,10 @@ from paidup.database import migrate, store
 from paidup.database.engine import Database
 from paidup.database.tables import OwnerMapping, StoredEvent, SyncTarget
 from paidup.errors import (
-    AccessRefused,
     CustomerNotFound,
     EventNotFound,
-    FeatureNotInPlan,
     InvalidPayload,
-    LimitReached,
-    NoSubscription,
     PayloadTooLarge,
-    PaymentPastDue,
     StripeUnavailable,
 )
 from paidup.portal import Portal
@@ -138,19 +132,10 @@ class Billing:
         """
         access = self.access(owner)
         if feature is None:
-            if access.is_paid:
-                return access
-            paid = tuple(each.key for each in self.catalog.plans if not each.is_free)
-            raise self._refused(access, NoSubscription, "a subscription is needed", plans=paid)
-        if feature not in self.catalog.features:
-            raise ValueError(f"unknown feature {feature!r}; the plans file has: {', '.join(self.catalog.features)}")
-        if access.can(feature):
-            return access
-        plans = tuple(each.key for each in self.catalog.plans_with_feature(feature))
-        name = self.catalog.features[feature].name
-        raise self._refused(
-            access, FeatureNotInPlan, f"{name} is not included in {access.plan_name}", plans=plans, feature=feature
-        )
+            gate.check_paid(access, self.catalog)
+        else:
+            gate.check_feature(access, self.catalog, feature)
+        return access
 
     def require_limit(self, owner: str, limit: str, used: int) -> Access:
         """
@@ -158,34 +143,9 @@ class Billing:
 
         Raises LimitReached or PaymentPastDue (both AccessRefused).
         """
-        if limit not in self.catalog.limits:
-            raise ValueError(f"unknown limit {limit!r}; the plans file has: {', '.join(self.catalog.limits)}")
         access = self.access(owner)
-        allowed = access.limit(limit)
-        if allowed is None or used < allowed:
-            return access
-        plans = tuple(each.key for each in self.catalog.plans_with_limit_above(limit, used))
-        name = self.catalog.limits[limit].name
-        raise self._refused(
-            access,
-            LimitReached,
-            f"{access.plan_name} includes {allowed} {name.lower()} and {used} are in use",
-            plans=plans,
-            limit=limit,
-            allowed=allowed,
-            used=used,
-        )
-
-    def _refused(
-        self, access: Access, kind: type[AccessRefused], message: str, *, plans: tuple[str, ...], **facts: Any
-    ) -> AccessRefused:
-        held = plan_of(access.subscription, self.catalog) if access.subscription else None
-        if access.action == "update_payment_method" and held is not None and held.key in plans and not access.is_paid:
-            kind, message = PaymentPastDue, f"{held.name} is paused because a payment failed"
-            return kind(
-                message, owner=access.owner, plan=access.plan, plans=plans, remedy="update the payment method", **facts
-            )
-        return kind(message, owner=access.owner, plan=access.plan, plans=plans, remedy="choose a plan", **facts)
+        gate.check_limit(access, self.catalog, limit, used)
+        return access
 
     # what is known of an owner
 
@@ -409,83 +369,3 @@ class Billing:
         """Give back connections and threads. The object is not used after this."""
         self._calls.shutdown(wait=True, cancel_futures=True)
         self._database.close()
-
-
-class AsyncBilling:
-    """The same verbs for async hosts, each run in a thread, so that nothing blocks the event loop."""
-
-    def __init__(self, billing: Billing) -> None:
-        self.billing = billing
-
-    async def access(self, owner: str) -> Access:
-        """See `Billing.access`."""
-        return await asyncio.to_thread(self.billing.access, owner)
-
-    async def require(self, owner: str, feature: str | None = None) -> Access:
-        """See `Billing.require`."""
-        return await asyncio.to_thread(self.billing.require, owner, feature)
-
-    async def require_limit(self, owner: str, limit: str, used: int) -> Access:
-        """See `Billing.require_limit`."""
-        return await asyncio.to_thread(self.billing.require_limit, owner, limit, used)
-
-    async def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
-        """See `Billing.subscription`."""
-        return await asyncio.to_thread(self.billing.subscription, owner, group=group)
-
-    async def customer(self, owner: str) -> Customer | None:
-        """See `Billing.customer`."""
-        return await asyncio.to_thread(self.billing.customer, owner)
-
-    async def payment_method(self, owner: str) -> PaymentMethod | None:
-        """See `Billing.payment_method`."""
-        return await asyncio.to_thread(self.billing.payment_method, owner)
-
-    async def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
-        """See `Billing.invoices`."""
-        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit)
-
-    async def checkout(
-        self,
-        owner: str,
-        plan: str,
-        *,
-        interval: str = "month",
-        seats: int = 1,
-        email: str | None = None,
-        name: str | None = None,
-        return_to: str | None = None,
-        cancel_to: str | None = None,
-    ) -> Checkout:
-        """See `Billing.checkout`."""
-        return await asyncio.to_thread(
-            self.billing.checkout,
-            owner,
-            plan,
-            interval=interval,
-            seats=seats,
-            email=email,
-            name=name,
-            return_to=return_to,
-            cancel_to=cancel_to,
-        )
-
-    async def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
-        """See `Billing.finish_checkout`."""
-        return await asyncio.to_thread(self.billing.finish_checkout, owner, session_id, wait=wait)
-
-    async def find_checkout(self, owner: str, session_id: str) -> Checkout:
-        """See `Billing.find_checkout`."""
-        return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
-
-    async def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
-        """See `Billing.portal`."""
-        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow)
-
-    async def receive(self, body: bytes, signature: str | None) -> inbox.Receipt:
-        """See `Billing.receive`."""
-        return await asyncio.to_thread(self.billing.receive, body, signature)
-
-    async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
-        """See `Billing.sync`."""
-        await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from paidup.core import parse, targets
+from paidup.core import targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.subscription import Subscription, best
@@ -31,15 +30,13 @@ from paidup.database.tables import CheckoutIntent
 from paidup.errors import (
     CheckoutNotFound,
     CheckoutRefused,
-    InvalidSeats,
     PlanNotForSale,
     StripeError,
     StripeNotFound,
     StripeRejected,
     StripeUnavailable,
-    UnknownInterval,
-    UnknownPlan,
 )
+from paidup.purchase import Purchase, choose, refusal
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser, save_checkout
@@ -110,16 +107,16 @@ class Checkouts:
         Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, CheckoutRefused, StripeError.
         """
         check_owner(owner)
-        plan, price = self._choose(plan_key, interval, seats)
+        plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
         self._refuse_if_subscribed(owner, plan)
         price_id = self._price_id(price)
         customer_id = self._customers.ensure(owner, email=email, name=name)
-        wanted = _Request(owner, plan, interval, seats, customer_id)
+        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id)
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
-            intent = self._claim(wanted, price_id, return_url=return_url, cancel_url=cancel_url)
+            intent = self._claim(wanted, return_url=return_url, cancel_url=cancel_url)
             session = self._session(intent, deadline)
-            if session["status"] == "open" and wanted.matches(intent, price_id):
+            if session["status"] == "open" and wanted.is_asked_by(intent.params):
                 return self._stored(intent.id)
             self._clear(intent, session, plan)
         raise StripeUnavailable(
@@ -145,31 +142,13 @@ class Checkouts:
         """What is known of a Checkout, without asking Stripe. Raises CheckoutNotFound."""
         return _as_checkout(self._of(owner, session_id))
 
-    def _choose(self, plan_key: str, interval: str, seats: int) -> tuple[Plan, PlanPrice]:
-        if not self._catalog.has(plan_key):
-            known = ", ".join(each.key for each in self._catalog.plans)
-            raise UnknownPlan(f"there is no plan {plan_key!r}", remedy=f"choose one of: {known}")
-        plan = self._catalog.plan(plan_key)
-        if plan.is_free:
-            raise PlanNotForSale(f"plan {plan_key!r} costs nothing", remedy="nobody needs a Checkout for it")
-        price = plan.price(interval)
-        if price is None:
-            offered = ", ".join(each.interval for each in plan.prices)
-            raise UnknownInterval(
-                f"plan {plan_key!r} has no price per {interval!r}", remedy=f"choose one of: {offered}"
-            )
-        low, high = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
-        if type(seats) is not int or not low <= seats <= high:
-            raise InvalidSeats(f"{seats!r} seats of plan {plan_key!r} cannot be bought", remedy=f"{low} to {high}")
-        return plan, price
-
     def _refuse_if_subscribed(self, owner: str, plan: Plan) -> None:
         with self._database.read() as session:
             subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
         live = [each for each in subscriptions if each.is_live and self._group(each) in (plan.group, None)]
         current = best(live)
         if current is not None:
-            raise _refusal(current, plan_of(current, self._catalog), plan)
+            raise refusal(current, plan_of(current, self._catalog), plan)
 
     def _group(self, subscription: Subscription) -> str | None:
         """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
@@ -184,7 +163,7 @@ class Checkouts:
         what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
         raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
 
-    def _claim(self, wanted: _Request, price_id: str, *, return_url: str, cancel_url: str) -> CheckoutIntent:
+    def _claim(self, wanted: Purchase, *, return_url: str, cancel_url: str) -> CheckoutIntent:
         """The row that holds the owner's plan group: the one there is, or a new one for this request."""
         with self._database.write() as session:
             held = self._held(session, wanted)
@@ -206,7 +185,12 @@ class Checkouts:
                     interval=wanted.interval,
                     seats=wanted.seats,
                     customer_id=wanted.customer_id,
-                    params=self._params(session, intent_id, wanted, price_id, return_url, cancel_url),
+                    params=wanted.params(
+                        intent_id,
+                        return_url=return_url,
+                        cancel_url=cancel_url,
+                        with_trial=not self._had_trial(session, wanted.owner),
+                    ),
                     state="creating",
                     created=self._clock(),
                 )
@@ -218,7 +202,7 @@ class Checkouts:
                 raise StripeUnavailable("the claim was taken and freed at the same moment", remedy="try again")
             return held
 
-    def _held(self, session: Session, wanted: _Request) -> CheckoutIntent | None:
+    def _held(self, session: Session, wanted: Purchase) -> CheckoutIntent | None:
         return session.scalars(
             select(CheckoutIntent).where(
                 CheckoutIntent.owner == wanted.owner,
@@ -227,35 +211,6 @@ class Checkouts:
                 CheckoutIntent.state.in_(("creating", "open")),
             )
         ).one_or_none()
-
-    def _params(
-        self,
-        session: Session,
-        intent_id: str,
-        wanted: _Request,
-        price_id: str,
-        return_url: str,
-        cancel_url: str,
-    ) -> dict[str, Any]:
-        plan = wanted.plan
-        metadata = {parse.OWNER_KEY: wanted.owner, parse.INTENT_KEY: intent_id, parse.PLAN_KEY: plan.key}
-        subscription_data: dict[str, Any] = {"metadata": metadata}
-        params: dict[str, Any] = {
-            "mode": "subscription",
-            "customer": wanted.customer_id,
-            "client_reference_id": intent_id,
-            "line_items": [{"price": price_id, "quantity": wanted.seats}],
-            "success_url": _with_session_id(return_url),
-            "cancel_url": cancel_url,
-            "metadata": metadata,
-            "subscription_data": subscription_data,
-        }
-        if plan.trial_days and not self._had_trial(session, wanted.owner):
-            subscription_data["trial_period_days"] = plan.trial_days
-            subscription_data["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
-            if not plan.trial_requires_card:
-                params["payment_method_collection"] = "if_required"
-        return params
 
     def _had_trial(self, session: Session, owner: str) -> bool:
         """One trial per owner, whatever became of it."""
@@ -328,42 +283,6 @@ class Checkouts:
             return _as_checkout(session.get_one(CheckoutIntent, intent_id))
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    owner: str
-    plan: Plan
-    interval: str
-    seats: int
-    customer_id: str
-
-    def matches(self, intent: CheckoutIntent, price_id: str) -> bool:
-        """Would this request send what the intent sent? Addresses aside: they differ from page to page."""
-        asked = (self.plan.key, self.interval, self.seats, self.customer_id)
-        return (
-            asked == (intent.plan, intent.interval, intent.seats, intent.customer_id)
-            and intent.params["line_items"][0]["price"] == price_id
-        )
-
-
-def _refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> CheckoutRefused:
-    name = current_plan.name if current_plan else "a subscription"
-    key = current_plan.key if current_plan else current.plan
-    same = current_plan is not None and current_plan.key == wanted.key
-    match current.status:
-        case "past_due" | "unpaid" | "incomplete":
-            return CheckoutRefused(
-                f"{name} has a payment that failed", action="fix_payment", plan=key, remedy="pay it first"
-            )
-        case "paused":
-            return CheckoutRefused(f"{name} is paused", action="resume", plan=key, remedy="resume it")
-        case _ if current.paused_collection is not None or (same and current.is_canceling):
-            return CheckoutRefused(f"{name} is still running", action="resume", plan=key, remedy="resume it")
-        case _:
-            return CheckoutRefused(
-                f"{name} is running already", action="change_plan", plan=key, remedy="change the plan instead"
-            )
-
-
 def _as_checkout(intent: CheckoutIntent) -> Checkout:
     state = "expired" if intent.state == "refused" else "open" if intent.state == "creating" else intent.state
     if state == "complete" and intent.payment_status == "unpaid":
@@ -378,8 +297,3 @@ def _as_checkout(intent: CheckoutIntent) -> Checkout:
         session_id=intent.session_id,
         url=intent.url if state == "open" else None,
     )
-
-
-def _with_session_id(url: str) -> str:
-    """Stripe fills the braces in; they must not be percent-encoded."""
-    return f"{url}{'&' if urlsplit(url).query else '?'}session_id={{CHECKOUT_SESSION_ID}}"

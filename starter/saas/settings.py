@@ -14,7 +14,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 import paidup
-from paidup.errors import Problem, SettingsError
+from paidup import Problem, SettingsError
 
 CHECKOUT_DONE = "/welcome"
 """Where the app greets a user who comes back from Checkout."""

@@ -19,7 +19,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from paidup.billing import AsyncBilling, Billing
+from paidup.async_billing import AsyncBilling
+from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Plan

@@ -1,0 +1,94 @@
+"""Billing for async hosts: the same verbs, each run in a thread, so that nothing blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from paidup.billing import Billing
+from paidup.checkout import Checkout
+from paidup.core.access import Access
+from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.invoice import Invoice
+from paidup.core.subscription import Subscription
+from paidup.inbox import Receipt
+
+
+class AsyncBilling:
+    """The same verbs for async hosts, each run in a thread, so that nothing blocks the event loop."""
+
+    def __init__(self, billing: Billing) -> None:
+        self.billing = billing
+
+    async def access(self, owner: str) -> Access:
+        """See `Billing.access`."""
+        return await asyncio.to_thread(self.billing.access, owner)
+
+    async def require(self, owner: str, feature: str | None = None) -> Access:
+        """See `Billing.require`."""
+        return await asyncio.to_thread(self.billing.require, owner, feature)
+
+    async def require_limit(self, owner: str, limit: str, used: int) -> Access:
+        """See `Billing.require_limit`."""
+        return await asyncio.to_thread(self.billing.require_limit, owner, limit, used)
+
+    async def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
+        """See `Billing.subscription`."""
+        return await asyncio.to_thread(self.billing.subscription, owner, group=group)
+
+    async def customer(self, owner: str) -> Customer | None:
+        """See `Billing.customer`."""
+        return await asyncio.to_thread(self.billing.customer, owner)
+
+    async def payment_method(self, owner: str) -> PaymentMethod | None:
+        """See `Billing.payment_method`."""
+        return await asyncio.to_thread(self.billing.payment_method, owner)
+
+    async def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
+        """See `Billing.invoices`."""
+        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit)
+
+    async def checkout(
+        self,
+        owner: str,
+        plan: str,
+        *,
+        interval: str = "month",
+        seats: int = 1,
+        email: str | None = None,
+        name: str | None = None,
+        return_to: str | None = None,
+        cancel_to: str | None = None,
+    ) -> Checkout:
+        """See `Billing.checkout`."""
+        return await asyncio.to_thread(
+            self.billing.checkout,
+            owner,
+            plan,
+            interval=interval,
+            seats=seats,
+            email=email,
+            name=name,
+            return_to=return_to,
+            cancel_to=cancel_to,
+        )
+
+    async def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
+        """See `Billing.finish_checkout`."""
+        return await asyncio.to_thread(self.billing.finish_checkout, owner, session_id, wait=wait)
+
+    async def find_checkout(self, owner: str, session_id: str) -> Checkout:
+        """See `Billing.find_checkout`."""
+        return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
+
+    async def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
+        """See `Billing.portal`."""
+        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow)
+
+    async def receive(self, body: bytes, signature: str | None) -> Receipt:
+        """See `Billing.receive`."""
+        return await asyncio.to_thread(self.billing.receive, body, signature)
+
+    async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
+        """See `Billing.sync`."""
+        await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)

@@ -1,0 +1,97 @@
+"""
+What may be bought: a plan, an interval and seats held against the plans file, and what Stripe is asked for.
+
+Nothing here calls anybody. The browser names a plan's key, an interval and a number; everything else is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from paidup.core import parse
+from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.subscription import Subscription
+from paidup.errors import CheckoutRefused, InvalidSeats, PlanNotForSale, UnknownInterval, UnknownPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What an owner wants to buy, as Stripe knows it."""
+
+    owner: str
+    customer_id: str
+    plan: Plan
+    interval: str
+    seats: int
+    price_id: str
+
+    def params(self, intent_id: str, *, return_url: str, cancel_url: str, with_trial: bool) -> dict[str, Any]:
+        """What Stripe is asked for. The intent's id is on the session and on the subscription it makes."""
+        plan = self.plan
+        metadata = {parse.OWNER_KEY: self.owner, parse.INTENT_KEY: intent_id, parse.PLAN_KEY: plan.key}
+        subscription_data: dict[str, Any] = {"metadata": metadata}
+        params: dict[str, Any] = {
+            "mode": "subscription",
+            "customer": self.customer_id,
+            "client_reference_id": intent_id,
+            "line_items": [{"price": self.price_id, "quantity": self.seats}],
+            "success_url": _with_session_id(return_url),
+            "cancel_url": cancel_url,
+            "metadata": metadata,
+            "subscription_data": subscription_data,
+        }
+        if plan.trial_days and with_trial:
+            subscription_data["trial_period_days"] = plan.trial_days
+            subscription_data["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
+            if not plan.trial_requires_card:
+                params["payment_method_collection"] = "if_required"
+        return params
+
+    def is_asked_by(self, params: Mapping[str, Any]) -> bool:
+        """Do these parameters buy the same? Addresses aside: they differ from page to page."""
+        item = params["line_items"][0]
+        asked = (params["customer"], item["price"], item["quantity"])
+        return asked == (self.customer_id, self.price_id, self.seats)
+
+
+def choose(catalog: Catalog, plan_key: str, *, interval: str, seats: int) -> tuple[Plan, PlanPrice]:
+    """The plan and price that are asked for. Raises UnknownPlan, PlanNotForSale, UnknownInterval, InvalidSeats."""
+    if not catalog.has(plan_key):
+        known = ", ".join(each.key for each in catalog.plans)
+        raise UnknownPlan(f"there is no plan {plan_key!r}", remedy=f"choose one of: {known}")
+    plan = catalog.plan(plan_key)
+    if plan.is_free:
+        raise PlanNotForSale(f"plan {plan_key!r} costs nothing", remedy="nobody needs a Checkout for it")
+    price = plan.price(interval)
+    if price is None:
+        offered = ", ".join(each.interval for each in plan.prices)
+        raise UnknownInterval(f"plan {plan_key!r} has no price per {interval!r}", remedy=f"choose one of: {offered}")
+    low, high = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
+    if type(seats) is not int or not low <= seats <= high:
+        raise InvalidSeats(f"{seats!r} seats of plan {plan_key!r} cannot be bought", remedy=f"{low} to {high}")
+    return plan, price
+
+
+def refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> CheckoutRefused:
+    """Why somebody with a live subscription gets no Checkout, and what to do instead."""
+    name = current_plan.name if current_plan else "a subscription"
+    key = current_plan.key if current_plan else current.plan
+    same = current_plan is not None and current_plan.key == wanted.key
+    match current.status:
+        case "past_due" | "unpaid" | "incomplete":
+            message, action, remedy = f"{name} has a payment that failed", "fix_payment", "pay it first"
+        case "paused":
+            message, action, remedy = f"{name} is paused", "resume", "resume it"
+        case _ if current.paused_collection is not None or (same and current.is_canceling):
+            message, action, remedy = f"{name} is still running", "resume", "resume it"
+        case _:
+            message, action, remedy = f"{name} is running already", "change_plan", "change the plan instead"
+    return CheckoutRefused(message, action=action, plan=key, remedy=remedy)
+
+
+def _with_session_id(url: str) -> str:
+    """Stripe fills the braces in; they must not be percent-encoded."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}session_id={{CHECKOUT_SESSION_ID}}"
