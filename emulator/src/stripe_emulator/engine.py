@@ -51,6 +51,7 @@ class Engine:
         self.request: RequestInfo | None = None
         self.on_commit: Callable[[list[str]], None] = lambda changed: None
         self.shape_failures: list[str] = []
+        self.being_changed: set[tuple[str, str | None]] = set()
 
     @contextmanager
     def transaction(self, request: RequestInfo | None = None) -> Iterator[None]:
@@ -70,7 +71,7 @@ class Engine:
             raise
         except ShapeError as error:
             self.store.rollback()
-            self.shape_failures.extend(error.problems)
+            self.shape_failures += [problem for problem in error.problems if problem not in self.shape_failures]
             raise
         except BaseException:
             self.store.rollback()

@@ -85,9 +85,21 @@ def clock_of(value: Json) -> str | None:
 
 @contextmanager
 def changing(engine: Engine, value: Json, type: str | None) -> Iterator[Json]:
-    """Change an object in the block; if anything that shows has changed, `type` is emitted with what it was before."""
+    """
+    Change an object in the block; if anything that shows has changed, `type` is emitted with what it was before.
+
+    Inside a block that will emit the same type for the object, nothing is emitted: one change, one event.
+    """
+    key = (value["id"], type)
+    if key in engine.being_changed:
+        yield value
+        return
     before = show(engine, value)
-    yield value
+    engine.being_changed.add(key)
+    try:
+        yield value
+    finally:
+        engine.being_changed.discard(key)
     previous = difference(before, show(engine, value))
     if previous and type is not None:
         emit(engine, type, value, previous)

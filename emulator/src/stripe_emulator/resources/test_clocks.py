@@ -12,7 +12,7 @@ from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
-from stripe_emulator.validation.responses import nulls
+from stripe_emulator.validation.responses import ShapeError, nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
@@ -100,13 +100,22 @@ def run_advances(engine: Engine) -> bool:
     waiting = next((clock for clock in engine.store.scan(KIND) if clock["status"] == "advancing"), None)
     if waiting is None:
         return False
-    with engine.transaction():
-        clock = _find(engine, waiting["id"])
-        engine.advance_clock(clock, clock["status_details"]["advancing"]["target_frozen_time"])
-        clock["status"] = "ready"
-        clock["status_details"] = {}
-        engine.emit("test_helpers.test_clock.ready", clock)
+    try:
+        with engine.transaction():
+            clock = _find(engine, waiting["id"])
+            engine.advance_clock(clock, clock["status_details"]["advancing"]["target_frozen_time"])
+            _end(engine, clock, "ready")
+    except ShapeError:
+        with engine.transaction():
+            _end(engine, _find(engine, waiting["id"]), "internal_failure")
+        raise
     return True
+
+
+def _end(engine: Engine, clock: Json, status: str) -> None:
+    clock["status"] = status
+    clock["status_details"] = {}
+    engine.emit(f"test_helpers.test_clock.{status}", clock)
 
 
 def delete(engine: Engine, ids: list[str], params: Params) -> Reply:

@@ -211,8 +211,11 @@ def _check(hint: Hint, module: str) -> _Check:
     scalars = _scalars(options)
     nested = [_nested(option, module) for option in options]
     containers = [check for check in nested if check is not None]
+    plain = {kind for kind in (str, int, bool, float, type(None)) if kind in options}
 
     def check(value: Any, path: str, problems: Problems) -> None:
+        if type(value) in plain:
+            return
         if isinstance(value, (dict, list)):
             if not containers:
                 problems.append(f"{path}: expected {_names(options)}, got {type(value).__name__}")
