@@ -359,3 +359,32 @@ def test_a_worker_that_sees_only_ids_survives_payloads_that_lie(billing: Billing
     deliver(billing, event)
     billing.run_until_idle()
     assert billing.access(OWNER).plan == "free"
+
+
+def test_a_second_subscription_made_behind_our_back_is_seen_once_and_access_stays(
+    make_billing: Callable[..., Billing], stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H47: two completed all the same; the newer one is named to the app."""
+    billing = make_billing(clock=a_hurrying_clock())
+    billing.push_catalog()
+    told: list[Change] = []
+    billing.on_change("subscription.duplicated")(told.append)
+    subscribe(billing)
+    billing.sync(OWNER)
+    first = billing.subscription(OWNER)
+    assert first is not None
+    assert first.payment_method is not None
+    stripe.advance(seconds=5)
+    second = client.v1.subscriptions.create(
+        {
+            "customer": first.customer,
+            "items": [{"price": first.items[0].price}],
+            "default_payment_method": first.payment_method.id,
+        }
+    )
+    for _ in range(2):
+        billing.sync(OWNER)
+    billing.run_until_idle()
+    assert [each.subscription for each in told] == [second.id]
+    assert told[0].data["subscriptions"] == sorted([first.id, second.id])
+    assert billing.access(OWNER).plan == "pro"
