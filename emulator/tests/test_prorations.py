@@ -238,6 +238,65 @@ def test_a_declined_upgrade_is_past_due_otherwise(clocked: Clocked) -> None:
     assert updated["items"].data[0].price.id == clocked.business.id
 
 
+class TestPendingUpdates:
+    """[DOC] docs.stripe.com/billing/subscriptions/pending-updates."""
+
+    def declined(self, clocked: Clocked) -> stripe.Subscription:
+        subscription = clocked.subscribe(clocked.pro.id)
+        clocked.advance(HALF)
+        clocked.shop.give_card(clocked.customer, "pm_card_chargeCustomerFail")
+        return clocked.shop.api.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": clocked.item(subscription), "price": clocked.business.id}],
+                "proration_behavior": "always_invoice",
+                "payment_behavior": "pending_if_incomplete",
+            },
+        )
+
+    def test_a_declined_upgrade_waits_and_changes_nothing(self, clocked: Clocked) -> None:
+        waiting = self.declined(clocked)
+        assert waiting.status == "active"
+        assert waiting["items"].data[0].price.id == clocked.pro.id
+        assert waiting.pending_update is not None
+        assert waiting.pending_update.expires_at == HALF + 23 * 3600
+        assert waiting.pending_update.subscription_items is not None
+        assert waiting.pending_update.subscription_items[0].price.id == clocked.business.id
+
+    def test_it_is_applied_when_its_invoice_is_paid(self, clocked: Clocked) -> None:
+        waiting = self.declined(clocked)
+        clocked.shop.give_card(clocked.customer, "pm_card_visa")
+        paid = clocked.shop.api.invoices.pay(str(waiting.latest_invoice))
+        assert paid.amount_paid == 3500
+        applied = clocked.shop.api.subscriptions.retrieve(waiting.id)
+        assert applied["items"].data[0].price.id == clocked.business.id
+        assert applied.pending_update is None
+        assert clocked.shop.emulator.events("customer.subscription.pending_update_applied")
+
+    def test_it_is_dropped_after_23_hours(self, clocked: Clocked) -> None:
+        waiting = self.declined(clocked)
+        clocked.advance(HALF + 23 * 3600)
+        dropped = clocked.shop.api.subscriptions.retrieve(waiting.id)
+        assert dropped.pending_update is None
+        assert dropped["items"].data[0].price.id == clocked.pro.id
+        assert clocked.shop.api.invoices.retrieve(str(waiting.latest_invoice)).status == "void"
+        assert clocked.shop.emulator.events("customer.subscription.pending_update_expired")
+
+    def test_a_good_card_applies_it_at_once(self, clocked: Clocked) -> None:
+        subscription = clocked.subscribe(clocked.pro.id)
+        clocked.advance(HALF)
+        updated = clocked.shop.api.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": clocked.item(subscription), "price": clocked.business.id}],
+                "proration_behavior": "always_invoice",
+                "payment_behavior": "pending_if_incomplete",
+            },
+        )
+        assert updated.pending_update is None
+        assert updated["items"].data[0].price.id == clocked.business.id
+
+
 def test_an_immediate_cancellation_can_credit_the_unused_time(clocked: Clocked) -> None:
     subscription = clocked.subscribe(clocked.pro.id)
     clocked.advance(HALF)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import collection, invoicing, lines, standing
+from stripe_emulator.billing import collection, invoicing, lines, pending_updates, standing
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
 from stripe_emulator.state import Json
@@ -37,6 +37,9 @@ def next_due(engine: Engine, subscription: Json) -> int | None:
     pause = subscription["pause_collection"]
     if pause is not None and pause["resumes_at"] is not None:
         moments.append(pause["resumes_at"])
+    expiry = pending_updates.expires_at(subscription)
+    if expiry is not None:
+        moments.append(expiry)
     return min(moments, default=None)
 
 
@@ -48,6 +51,8 @@ def when_due(engine: Engine, subscription: Json) -> None:
         _expire(engine, subscription)
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
         standing.cancel(engine, subscription, reason="cancellation_requested")
+    elif subscription["pending_update"] is not None and subscription["pending_update"]["expires_at"] <= now:
+        pending_updates.expire(engine, subscription)
     elif pause is not None and pause["resumes_at"] is not None and pause["resumes_at"] <= now:
         with engine.changing(subscription, "customer.subscription.updated"):
             subscription["pause_collection"] = None

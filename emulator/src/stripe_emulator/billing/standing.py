@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import invoicing
+from stripe_emulator.billing import invoicing, pending_updates
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ ENDED = ("canceled", "incomplete_expired")
 def after_paid(engine: Engine, invoice: Json) -> None:
     """A paid invoice makes its subscription active again, if it is the latest one."""
     subscription = subscription_for(engine, invoice)
-    if subscription is not None and subscription["latest_invoice"] == invoice["id"]:
+    if subscription is not None and pending_updates.apply(engine, subscription, invoice):
+        pass
+    elif subscription is not None and subscription["latest_invoice"] == invoice["id"]:
         match subscription["status"]:
             case "incomplete" | "past_due" | "unpaid":
                 with engine.changing(subscription, "customer.subscription.updated"):
@@ -42,7 +44,7 @@ def after_action_required(engine: Engine, invoice: Json) -> None:
 def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> None:
     """A failed renewal or update is past due; a failed first invoice leaves the subscription incomplete."""
     subscription = subscription_for(engine, invoice)
-    if subscription is None or subscription["latest_invoice"] != invoice["id"]:
+    if subscription is None or subscription["latest_invoice"] != invoice["id"] or invoice.get("_may_wait"):
         return
     if subscription["status"] in ("active", "trialing") and invoice["billing_reason"] != "subscription_create":
         with engine.changing(subscription, "customer.subscription.updated"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, lines, renewal, standing
+from stripe_emulator.billing import collection, invoicing, lines, pending_updates, renewal, standing
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
 from stripe_emulator.billing.subscribing import announce_trial, make_item
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 AFTER_THE_END = {"metadata", "cancellation_details", "expand"}
+WITH_PENDING_UPDATES = {
+    "billing_cycle_anchor",
+    "expand",
+    "items",
+    "off_session",
+    "payment_behavior",
+    "proration_behavior",
+    "proration_date",
+}
 
 
 def update(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -38,15 +47,18 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         )
     behavior = params.get("payment_behavior", "allow_incomplete")
     if behavior == "pending_if_incomplete":
-        raise invalid("stripe_emulator does not have pending updates", param="payment_behavior")
+        _check_pending(params)
     with engine.changing(subscription, "customer.subscription.updated"):
+        if "items" in params and subscription["pending_update"] is not None:
+            pending_updates.expire(engine, subscription)
         _simple(engine, subscription, params)
         _trial(engine, subscription, params)
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
+        before = pending_updates.remember(subscription)
         invoice = change_items(engine, subscription, params)
         if invoice is not None:
-            _collect(engine, invoice, behavior)
+            _collect(engine, subscription, invoice, behavior, before)
     if "trial_end" in params and params["trial_end"] != "now":
         announce_trial(engine, subscription)
     return subscription
@@ -336,17 +348,30 @@ def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: s
     return invoice
 
 
-def _collect(engine: Engine, invoice: Json, behavior: str) -> None:
+def _check_pending(params: Params) -> None:
+    for name in params.as_names():
+        if name not in WITH_PENDING_UPDATES:
+            raise invalid(
+                f"When `payment_behavior` is set to `pending_if_incomplete`, you cannot set {name}.", param=name
+            )
+
+
+def _collect(engine: Engine, subscription: Json, invoice: Json, behavior: str, before: Json) -> None:
     if invoice["status"] == "paid" or invoice["collection_method"] == "send_invoice":
         return
+    invoice["_may_wait"] = behavior == "pending_if_incomplete"
     method = collection.default_method(engine, invoice)
     if method is None:
         if behavior == "error_if_incomplete":
             raise invalid("This customer has no attached payment source or default payment method.")
         collection.fail_without_method(engine, invoice)
+        if behavior == "pending_if_incomplete":
+            pending_updates.postpone(engine, subscription, before, invoice)
         return
     attempt = collection.charge(engine, invoice, method, off_session=False)
     if attempt.status != "succeeded" and behavior == "error_if_incomplete":
         from stripe_emulator.resources.subscriptions import refusal
 
         raise refusal(attempt)
+    if attempt.status != "succeeded" and behavior == "pending_if_incomplete":
+        pending_updates.postpone(engine, subscription, before, invoice)

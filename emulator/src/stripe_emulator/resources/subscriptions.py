@@ -239,6 +239,9 @@ def show_subscription(engine: Engine, subscription: Json) -> Json:
     """With its items, each with its price and plan in full."""
     shown = public(subscription)
     items = [show_item(engine, item) for item in subscription["items"]]
+    if shown["pending_update"] is not None:
+        waiting = subscription["pending_update"]["subscription_items"]
+        shown["pending_update"]["subscription_items"] = [show_item(engine, item) for item in waiting]
     shown["items"] = as_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
     return shown
 

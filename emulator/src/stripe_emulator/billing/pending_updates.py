@@ -1,0 +1,76 @@
+"""
+Pending updates: a change that waits for its payment.
+
+With `payment_behavior=pending_if_incomplete` the subscription stays as it is until the change's invoice is paid; after 23
+hours the change is dropped and the invoice voided. See
+https://docs.stripe.com/billing/subscriptions/pending-updates
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import invoicing
+from stripe_emulator.state import Json
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+WAITS_FOR = 23 * 3600
+FIELDS = ("items", "billing_cycle_anchor", "trial_end", "trial_start", "status", "latest_invoice")
+
+
+def remember(subscription: Json) -> Json:
+    """What a subscription is before a change that may have to wait."""
+    return {name: copy.deepcopy(subscription[name]) for name in FIELDS}
+
+
+def postpone(engine: Engine, subscription: Json, before: Json, invoice: Json) -> None:
+    """Put the subscription back to what it was and keep the change until its invoice is paid."""
+    wanted = remember(subscription)
+    subscription.update({name: before[name] for name in FIELDS if name != "latest_invoice"})
+    subscription["_wanted"] = wanted
+    subscription["_awaits"] = invoice["id"]
+    changed_anchor = wanted["billing_cycle_anchor"] != before["billing_cycle_anchor"]
+    subscription["pending_update"] = {
+        "billing_cycle_anchor": wanted["billing_cycle_anchor"] if changed_anchor else None,
+        "expires_at": engine.now(subscription["test_clock"]) + WAITS_FOR,
+        "subscription_items": wanted["items"],
+        "trial_end": wanted["trial_end"] if wanted["trial_end"] != before["trial_end"] else None,
+        "trial_from_plan": None,
+    }
+    invoice.update(auto_advance=False, next_payment_attempt=None)
+
+
+def apply(engine: Engine, subscription: Json, invoice: Json) -> bool:
+    """Carry out the change that waited for this invoice; says whether there was one."""
+    if subscription["pending_update"] is None or subscription.get("_awaits") != invoice["id"]:
+        return False
+    with engine.changing(subscription, "customer.subscription.updated"):
+        subscription.update(subscription["_wanted"])
+        _forget(subscription)
+    engine.emit("customer.subscription.pending_update_applied", subscription)
+    return True
+
+
+def expire(engine: Engine, subscription: Json) -> None:
+    """Drop a change nobody paid for."""
+    invoice = engine.store.get(subscription["_awaits"], "invoice")
+    with engine.changing(subscription, "customer.subscription.updated"):
+        _forget(subscription)
+    engine.emit("customer.subscription.pending_update_expired", subscription)
+    if invoice is not None and invoice["status"] == "open":
+        invoicing.void(engine, invoice)
+
+
+def expires_at(subscription: Json) -> int | None:
+    """When the waiting change is dropped."""
+    pending = subscription["pending_update"]
+    return None if pending is None else int(pending["expires_at"])
+
+
+def _forget(subscription: Json) -> None:
+    subscription["pending_update"] = None
+    subscription.pop("_wanted", None)
+    subscription.pop("_awaits", None)
