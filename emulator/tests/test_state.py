@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import stripe
 
 from emulator.tests.shop import KEY, Shop
 from stripe_emulator import Emulator
-from stripe_emulator.state import Store
+from stripe_emulator.state import StateError, Store
 
 
 def test_a_rolled_back_transaction_leaves_no_trace() -> None:
@@ -49,6 +50,37 @@ def test_a_store_reads_back_what_was_committed_in_order(tmp_path: Path) -> None:
     assert [thing["id"] for thing in again.scan("thing")] == ["c", "a"]
     assert again.get("a") == {"id": "a", "object": "thing", "n": 5}
     again.close()
+
+
+def test_a_state_file_serves_one_emulator_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    with pytest.raises(StateError, match="another stripe_emulator"):
+        Store(tmp_path / "state.db")
+    store.close()
+    Store(tmp_path / "state.db").close()
+
+
+def test_a_file_that_is_no_state_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_text("notes of mine, long enough to be no empty database " * 50)
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="not a state file"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store.add({"id": "a", "object": "thing"})
+    store.commit()
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StateError, match="another version"):
+        Store(path)
 
 
 def serve(state: Path) -> tuple[subprocess.Popen[str], str]:

@@ -16,7 +16,7 @@ from stripe_emulator.ids import new_id
 from stripe_emulator.resources import webhook_endpoints
 from stripe_emulator.server import build_app
 from stripe_emulator.settings import Settings
-from stripe_emulator.state import Store
+from stripe_emulator.state import StateError, Store
 
 HOST = "127.0.0.1"
 DunningEnd = Literal["cancel", "unpaid", "past_due"]
@@ -41,14 +41,20 @@ def serve(
         raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
     listener = _listen(port)
-    engine = Engine(Store(state), settings=Settings(dunning_end=end), strict=strict)
+    engine = Engine(_store(state), settings=Settings(dunning_end=end), strict=strict)
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:
         secret = _forward(engine, forward_to, webhook_secret, events.split(","))
         typer.echo(f"webhooks go to {forward_to}, signed with {secret}")
     typer.echo(f"Stripe is emulated at {engine.base_url}" + (f", kept in {state}" if state else ", in memory"))
     config = uvicorn.Config(
-        build_app(engine), log_level="warning", access_log=False, http="httptools", lifespan="on", ws="none"
+        build_app(engine),
+        log_level="warning",
+        access_log=False,
+        http="httptools",
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=2,
     )
     try:
         uvicorn.Server(config).run(sockets=[listener])
@@ -76,6 +82,14 @@ def _listen(port: int) -> socket.socket:
         typer.echo(f"port {port} is taken ({error.strerror}); choose another with --port", err=True)
         raise typer.Exit(1) from error
     return listener
+
+
+def _store(path: Path | None) -> Store:
+    try:
+        return Store(path)
+    except StateError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
 
 
 def _forward(engine: Engine, url: str, secret: str | None, enabled_events: list[str]) -> str:

@@ -62,16 +62,22 @@ class Emulator:
 
     def start(self) -> None:
         """Serve; returns when it answers."""
+        store = Store(self._state)
         # The protocol is named, because asyncio turns Nagle's algorithm off only then; it costs 40 ms an answer.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, self._port))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
-        store = Store(self._state)
         engine = Engine(store, settings=self._settings, strict=self._strict)
         engine.base_url = self.url
         config = uvicorn.Config(
-            build_app(engine), log_level="warning", access_log=False, http="httptools", lifespan="on", ws="none"
+            build_app(engine),
+            log_level="warning",
+            access_log=False,
+            http="httptools",
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

@@ -9,8 +9,10 @@ from babel.numbers import format_currency
 from stripe_emulator.state import Json
 
 # https://docs.stripe.com/currencies: what Stripe says, not ISO 4217, decides what an amount counts.
-NO_DECIMALS = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
-THREE_DECIMALS = frozenset("bhd jod kwd omr tnd".split())
+NO_DECIMALS = frozenset(
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
+)
+THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 def text(amount: int, currency: str) -> str:

@@ -18,6 +18,9 @@ Json = dict[str, Any]
 OWNED = frozenset({"subscription", "invoice", "invoiceitem"})
 """Kinds kept by customer too: each belongs to one for good."""
 
+VERSION = 1
+"""Of the objects' private keys; a file of another version is refused rather than misread."""
+
 _SCHEMA = "CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL)"
 
 
@@ -165,11 +168,32 @@ class Store:
             self._file.executemany("DELETE FROM objects WHERE id = ?", [(id,) for id in removed])
 
 
+class StateError(Exception):
+    """A state file that can't be used; the message says why and what to do."""
+
+
 def _open(path: Path) -> sqlite3.Connection:
+    """One process at a time: two emulators over one file would each undo what the other wrote."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(_SCHEMA)
-    connection.commit()
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=1)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_SCHEMA)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (count,) = connection.execute("SELECT count(*) FROM objects").fetchone()
+        if count and version != VERSION:
+            raise StateError(f"{path} was written by another version of stripe_emulator; remove it or choose another")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.commit()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise StateError(f"{path} can't be opened ({error}); is another stripe_emulator using it?") from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StateError(f"{path} is not a state file of stripe_emulator ({error})") from error
+    except StateError:
+        connection.close()
+        raise
     return connection

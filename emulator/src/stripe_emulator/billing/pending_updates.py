@@ -1,8 +1,8 @@
 """
 Pending updates: a change that waits for its payment.
 
-With `payment_behavior=pending_if_incomplete` the subscription stays as it is until the change's invoice is paid; after 23
-hours the change is dropped and the invoice voided. See
+With `payment_behavior=pending_if_incomplete` the subscription stays as it is until the change's invoice is paid; after
+23 hours the change is dropped and the invoice voided. See
 https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
