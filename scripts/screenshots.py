@@ -98,10 +98,11 @@ class Photographer:
         """A renewal that fails."""
         self._sign_up("/sign-up")
         self._choose("pro")
-        self._enter_card("4000 0000 0000 0341")
+        self._enter_card("4242 4242 4242 4242")
         self._page.locator("#submit").click()
         self._page.locator("[data-state=subscribed]").wait_for()
         self._go("/dashboard")
+        self._press("Let the next payment fail", re.compile("clock=decline"))
         self._press("Skip to renewal", re.compile("clock=moved"))
         self._see_on_dashboard("Your last payment failed")
         self._shoot("4-dashboard-past-due")
@@ -164,7 +165,7 @@ class Photographer:
 
     def _picture(self, name: str, size: tuple[int, int], *, dark: bool) -> None:
         width, height = size
-        self._page.emulate_media(color_scheme="dark" if dark else "light")
+        self._page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
         self._page.set_viewport_size({"width": width, "height": height})
         whole = self._page.evaluate("document.documentElement.scrollHeight")
         # As tall as the page, so that what sticks to the window's edge is at the page's.

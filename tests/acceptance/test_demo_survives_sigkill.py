@@ -37,6 +37,7 @@ def test_a_subscription_survives_sigkill_between_the_200_and_its_processing(demo
     os.kill(demo.children()["worker"], signal.SIGSTOP)
     _pay_and_close_the_tab(page.url)
     eventually(lambda: "checkout.session.completed" in _events(demo, "pending"), 30)
+    eventually(lambda: _deliveries_still_owed(demo) == 0, 30)  # all were answered 200: Stripe will not send them again
 
     ada.go("/dashboard")
     ada.sees_plan("Free")
@@ -58,6 +59,10 @@ def _pay_and_close_the_tab(checkout: str) -> None:
     answer = httpx.post(checkout, data=card, headers={"Accept": "text/html"}, follow_redirects=False)
     assert answer.status_code == 303, answer.text
     assert "/billing/return" in answer.headers["Location"]
+
+
+def _deliveries_still_owed(demo: RunningDemo) -> int:
+    return int(httpx.get(f"http://127.0.0.1:{demo.emulator_port}/_emulator/settled").json()["owed"])
 
 
 def _events(demo: RunningDemo, state: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_a_canceled_plan_runs_until_its_end_and_then_is_free(ada: Person) -> Non
     ada.sees_status("Canceling")
     assert ada.page.locator("[data-fact=renews]").count() == 0
     assert ada.has_reports()
-    ada.skips("Skip to renewal")
+    ada.skips("Skip to the end")
     ada.sees_plan("Free")
     ada.sees_status("Ended")
     assert not ada.has_reports()

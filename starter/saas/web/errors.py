@@ -7,8 +7,6 @@ Every page says what to do next: the plan that would do, the card to update, whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from types import MappingProxyType
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
@@ -18,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn
+from paidup.web import problems
 from saas.billing import billing
 from saas.settings import PRICING_PAGE, settings
 from saas.web import security
@@ -28,7 +27,6 @@ from saas.web.viewer import Viewer, viewer
 _log = logging.getLogger(__name__)
 
 _RETRY_AFTER = "5"
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 _WORDS = {
     401: ("Not signed in", "Sign in first."),
@@ -100,7 +98,9 @@ def _billing_error(request: Request, error: Exception) -> Response:
         title, text = _WORDS[500]
     else:
         title, text = _sentence(error.message), _sentence(error.remedy)
-    return _error_page(request, error.status, title=title, text=text, retry_after=_retry_after(error))
+    return _error_page(
+        request, error.status, title=title, text=text, retry_after=problems.headers(error).get("Retry-After")
+    )
 
 
 def _database_away(request: Request, error: Exception) -> Response:
@@ -144,23 +144,20 @@ def _error_page(request: Request, status: int, *, title: str, text: str, retry_a
 
 
 def _problem_of(error: BillingError) -> Response:
-    """Problem details (RFC 9457). What went wrong inside is told by its code alone."""
-    if error.status >= 500:
-        return _problem(error.status, {"code": error.code}, retry_after=_retry_after(error))
-    facts = error.as_dict()
-    detail = _sentence(str(facts.pop("message")))
-    return _problem(error.status, facts | {"detail": detail, "upgrade_url": settings().app_url + PRICING_PAGE})
+    """Problem details (RFC 9457), as paidup's own routes give them."""
+    return JSONResponse(
+        problems.document(error, upgrade_url=settings().app_url + PRICING_PAGE),
+        status_code=error.status,
+        headers=problems.headers(error),
+        media_type=problems.MEDIA_TYPE,
+    )
 
 
-def _retry_after(error: BillingError) -> str | None:
-    return str(getattr(error, "retry_after", _RETRY_AFTER)) if error.status == 503 else None
-
-
-def _problem(status: int, facts: Mapping[str, object] = _NOTHING, *, retry_after: str | None = None) -> Response:
+def _problem(status: int, *, retry_after: str | None = None) -> Response:
     title, text = _WORDS.get(status, _WORDS[500 if status >= 500 else 422])
-    body = {"type": "about:blank", "title": title, "status": status, "detail": text} | dict(facts)
+    body = {"type": "about:blank", "title": title, "status": status, "detail": text}
     headers = {"Retry-After": retry_after} if retry_after else None
-    return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
+    return JSONResponse(body, status_code=status, headers=headers, media_type=problems.MEDIA_TYPE)
 
 
 def _look_up_viewer(request: Request) -> Viewer | None:

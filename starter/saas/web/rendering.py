@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_skeleton
 from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -65,6 +65,11 @@ def day(moment: datetime | None) -> str:
     return format_date(moment, "medium", locale=LOCALE) if moment else "an unknown date"
 
 
+def short_day(date: str) -> str:
+    """An ISO date without its year: `11/16`."""
+    return format_skeleton("Md", datetime.fromisoformat(date), locale=LOCALE)
+
+
 def stamp(moment: datetime) -> str:
     """A date and time, in UTC."""
     return format_datetime(moment, "MMM d, HH:mm", locale=LOCALE) + " UTC"
@@ -79,7 +84,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"day": day, "stamp": stamp}
+    environment.filters |= {"day": day, "short_day": short_day, "stamp": stamp}
     environment.globals |= {"money": money, "exact_money": exact_money, "asset": _asset}
     return environment
 
