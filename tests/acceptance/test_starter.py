@@ -263,6 +263,20 @@ def test_with_stripe_away_the_page_says_so_and_the_api_says_when_to_retry(
         assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_with_the_database_away_the_page_says_so_and_nothing_else(starter_app: StarterApp, ada: httpx.Client) -> None:
+    with _rows(starter_app) as database:
+        database.execute("ALTER TABLE sessions RENAME TO elsewhere")
+        try:
+            page = ada.get("/dashboard")
+            api = ada.get("/api/reports", headers={"Accept": "application/json"})
+        finally:
+            database.execute("ALTER TABLE elsewhere RENAME TO sessions")
+    assert page.status_code == api.status_code == 503
+    assert page.headers["Retry-After"] == api.headers["Retry-After"] == "5"
+    assert "One moment, please" in page.text
+    assert "sessions" not in page.text + api.text
+
+
 def test_an_unknown_page_is_a_page(ada: httpx.Client) -> None:
     answer = ada.get("/nothing-here")
     assert answer.status_code == 404
