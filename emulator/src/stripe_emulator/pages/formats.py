@@ -90,7 +90,7 @@ def expiry(details: Mapping[str, Any]) -> str:
 
 
 def web_url(url: str | None) -> str:
-    """The address if a link to it is harmless (http, https or our own path), else nothing: `javascript:` is an address too."""
+    """The address if a link to it is harmless (http, https or our own path); nothing for `javascript:` and its like."""
     if not url:
         return ""
     parts = urlsplit(url)

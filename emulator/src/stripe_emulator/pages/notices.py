@@ -1,8 +1,9 @@
 """
 What a form's answer tells the page it redirects to.
 
-A notice is kept here, in memory, under an unguessable name that travels in the address: so reloading a page never submits
-a card again, and neither messages nor e-mail addresses appear in an address or a log. Card numbers are never kept.
+A notice is kept here, in memory, under an unguessable name that travels in the address: so reloading a page never
+submits a card again, and neither messages nor e-mail addresses appear in an address or a log. Card numbers are never
+kept.
 """
 
 from __future__ import annotations

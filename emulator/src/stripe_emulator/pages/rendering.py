@@ -1,8 +1,8 @@
 """
 Templates and the headers every page carries.
 
-Nothing on a page may load or run anything but our own stylesheet and icon, and an address, being a credential, is neither
-sent on as a referrer nor cached.
+Nothing on a page may load or run anything but our own stylesheet and icon, and an address, being a credential, is
+neither sent on as a referrer nor cached.
 """
 
 from __future__ import annotations
