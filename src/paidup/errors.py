@@ -13,7 +13,8 @@ BillingError
 │   └── StripeRejected                   502  Stripe refused the request; retrying unchanged will not help
 ├── InvalidSignature, InvalidPayload     400  a webhook body that is not from Stripe, or not an event
 ├── PayloadTooLarge                      413
-├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner, InvalidReturnUrl   422
+├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
+├── InvalidRequest, InvalidReturnUrl     422
 ├── CheckoutNotFound, CustomerNotFound, EventNotFound   404
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
 ├── AccessRefused                        402
@@ -214,6 +215,13 @@ class InvalidOwner(BillingError):
     """An owner is a non-empty string of at most 200 characters."""
 
     code = "invalid_owner"
+    status = 422
+
+
+class InvalidRequest(BillingError):
+    """The request has fields that do not exist, or values that cannot be."""
+
+    code = "invalid_request"
     status = 422
 
 

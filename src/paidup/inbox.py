@@ -64,6 +64,8 @@ class Claim:
     event_types: frozenset[str]
     newest_event: datetime | None
     """Stripe's time of the newest of those events."""
+    is_asked_for: bool
+    """Was it requested by more than its events? Then all of it is fetched, whatever the events were about."""
 
 
 def accept(session: Session, event: Event, *, route: Route, payload: str, secret: int, now: datetime) -> Receipt:
@@ -207,6 +209,7 @@ def claim(session: Session, *, now: datetime, target: str | None = None) -> Clai
         event_ids=tuple(each.id for each in pending),
         event_types=frozenset(each.type for each in pending),
         newest_event=max((each.created for each in pending if each.created), default=None),
+        is_asked_for=row.requested - row.applied > len(pending),
     )
 
 

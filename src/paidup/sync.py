@@ -165,8 +165,8 @@ class Synchroniser:
         with self._database.read() as session:
             is_known = _mapping_of(session, customer_id) is not None
             sessions = _open_sessions(session, customer_id)
-        wanted = targets.parts(claim.event_types) if claim.event_ids else targets.WHOLE_CUSTOMER
-        if not is_known:
+        wanted = targets.parts(claim.event_types)
+        if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
         fetched = self._fetch(customer_id, wanted, sessions)
         with self._database.write() as session:

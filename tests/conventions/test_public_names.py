@@ -30,6 +30,7 @@ NAMES = [
     "Grants",
     "InvalidOwner",
     "InvalidPayload",
+    "InvalidRequest",
     "InvalidReturnUrl",
     "InvalidSeats",
     "InvalidSignature",

@@ -28,6 +28,7 @@ from paidup import (
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
 from stripe_emulator import Emulator
+from tests.support.deliveries import deliver
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -164,6 +165,15 @@ def test_the_return_finds_the_subscription_before_any_webhook(billing: Billing) 
     checkout = billing.checkout(OWNER, "pro")
     pay(str(checkout.url))
     assert billing.access(OWNER).plan == "free"
+    assert billing.finish_checkout(OWNER, str(checkout.session_id)).state == "complete"
+    assert billing.access(OWNER).plan == "pro"
+
+
+def test_the_return_asks_for_everything_though_a_webhook_asked_for_less(billing: Billing, stripe: Emulator) -> None:
+    """H51: an event about the card alone waits for the same customer; the return's question must not shrink to it."""
+    checkout = billing.checkout(OWNER, "pro")
+    pay(str(checkout.url))
+    deliver(billing, stripe.events("payment_method.attached")[0])
     assert billing.finish_checkout(OWNER, str(checkout.session_id)).state == "complete"
     assert billing.access(OWNER).plan == "pro"
 

@@ -179,9 +179,9 @@ class TestDatabase:
         assert (current.code, current.out.strip()) == (0, first["revision"])
 
     def test_a_database_without_tables_is_told_with_the_remedy(
-        self, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, paidup: Paidup, monkeypatch: pytest.MonkeyPatch, empty_database_url: str
     ) -> None:
-        configure(monkeypatch, "http://127.0.0.1:1", f"sqlite:///{tmp_path}/empty.db")
+        configure(monkeypatch, "http://127.0.0.1:1", empty_database_url)
         said = paidup("events", "list")
         assert (said.code, "paidup db upgrade" in said.err) == (1, True)
 

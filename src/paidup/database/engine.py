@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from paidup.errors import DatabaseUnavailable
 
 _BUSY_SECONDS = 15
+_NOT_MIGRATED = ("42P01", "42703")  # PostgreSQL's undefined_table and undefined_column
 
 
 class Database:
@@ -88,6 +89,10 @@ def _translated() -> Iterator[None]:
         raise DatabaseUnavailable(
             "the database did not answer", remedy="check DATABASE_URL, the server and `paidup db upgrade`"
         ) from error
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) in _NOT_MIGRATED:
+            raise DatabaseUnavailable("paidup's tables are missing or old", remedy="run `paidup db upgrade`") from error
+        raise
     except DBAPIError as error:
         if error.connection_invalidated:
             raise DatabaseUnavailable("the database connection was lost", remedy="try again") from error

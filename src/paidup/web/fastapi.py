@@ -25,7 +25,15 @@ from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Plan
 from paidup.core.invoice import Invoice
-from paidup.errors import BillingError, CheckoutNotFound, InvalidSignature, NotAllowed, NotSignedIn, PayloadTooLarge
+from paidup.errors import (
+    BillingError,
+    CheckoutNotFound,
+    InvalidRequest,
+    InvalidSignature,
+    NotAllowed,
+    NotSignedIn,
+    PayloadTooLarge,
+)
 from paidup.web import problems
 from paidup.web.origin import check_origin
 from paidup.web.owner import Owner
@@ -45,13 +53,6 @@ class _Checkout(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="month", max_length=10)
     seats: int = Field(default=1, ge=1, le=100_000)
-
-
-class InvalidRequest(BillingError):
-    """The request has fields that do not exist, or values that cannot be."""
-
-    code = "invalid_request"
-    status = 422
 
 
 class BillingRoutes:
