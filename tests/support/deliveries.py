@@ -18,11 +18,11 @@ def signed(body: bytes, *, secret: str, at: datetime | None = None) -> str:
     return str(sdk.WebhookSignature.generate_signature_header(body.decode(), secret, timestamp=moment))
 
 
-def deliver(billing: Billing, event: Mapping[str, Any]) -> Receipt:
-    """Hand an event to `receive`, as an endpoint that trusts the first configured secret."""
+def deliver(billing: Billing, event: Mapping[str, Any], *, at: datetime | None = None) -> Receipt:
+    """Hand an event to `receive`, as an endpoint that trusts the first configured secret; signed now, or `at`."""
     body = json.dumps(event).encode()
     secret = billing.settings.webhook_secrets[0].get_secret_value()
-    return billing.receive(body, signed(body, secret=secret))
+    return billing.receive(body, signed(body, secret=secret, at=at))
 
 
 def a_hurrying_clock(step: timedelta = timedelta(milliseconds=150)) -> Callable[[], datetime]:
