@@ -7,7 +7,7 @@ from typing import Any
 from paidup.customers import check_owner
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.errors import CustomerNotFound, StripeNotFound
+from paidup.errors import CustomerNotFound, StripeNotFound, StripeRejected
 from paidup.stripe_api.gateway import Gateway
 
 FLOWS = frozenset({"payment_method_update"})
@@ -36,19 +36,24 @@ class Portal:
             customer = store.customer_of(session, owner, livemode=self._livemode)
         if customer is None:
             raise _no_customer(owner)
-        params: dict[str, Any] = {"customer": customer.id, "return_url": return_url}
+        try:
+            return self._session(customer.id, return_url, flow)
+        except (StripeNotFound, StripeRejected) as error:
+            if error.param == "customer":
+                raise _no_customer(owner) from error
+            if self._configuration is None:
+                raise
+            self._configuration = None  # it was taken away or switched off since we found it: look again
+            return self._session(customer.id, return_url, flow)
+
+    def _session(self, customer_id: str, return_url: str, flow: str | None) -> str:
+        params: dict[str, Any] = {"customer": customer_id, "return_url": return_url}
         configuration = self._configuration_id()
         if configuration is not None:
             params["configuration"] = configuration
         if flow is not None:
             params["flow_data"] = {"type": flow}
-        try:
-            return str(self._gateway.create_portal_session(params)["url"])
-        except StripeNotFound as error:
-            self._configuration = None  # it may be the configuration that is gone: look again next time
-            if error.param == "customer":
-                raise _no_customer(owner) from error
-            raise
+        return str(self._gateway.create_portal_session(params)["url"])
 
     def _configuration_id(self) -> str | None:
         if self._configuration is None:

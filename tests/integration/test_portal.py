@@ -1,0 +1,98 @@
+"""The Billing Portal: one owner, one click, and only for who has a customer."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import stripe as sdk
+
+from paidup import Billing, CustomerNotFound, InvalidReturnUrl, StripeError, StripeUnavailable
+from stripe_emulator import Emulator
+from tests.support.paying import pay
+
+OWNER = "user:1"
+
+
+@pytest.fixture
+def subscriber(billing: Billing) -> Billing:
+    pay(str(billing.checkout(OWNER, "pro", email="a@example.com").url))
+    billing.sync(OWNER)
+    return billing
+
+
+def test_it_opens_for_a_customer_and_shows_what_is_theirs(subscriber: Billing) -> None:
+    page = httpx.get(subscriber.portal(OWNER, return_to="/settings"), follow_redirects=True)
+    assert page.status_code == 200
+    assert "a@example.com" in page.text
+    assert f"{subscriber.settings.app_url}/settings" in page.text
+
+
+def test_a_deep_link_opens_at_the_card(subscriber: Billing) -> None:
+    page = httpx.get(subscriber.portal(OWNER, flow="payment_method_update"), follow_redirects=True)
+    assert 'name="cardNumber"' in page.text
+
+
+def test_every_click_gets_an_address_of_its_own(subscriber: Billing) -> None:
+    assert subscriber.portal(OWNER) != subscriber.portal(OWNER)
+
+
+def test_an_owner_without_a_customer_is_sent_to_checkout(billing: Billing) -> None:
+    """H39: an owner is looked up, never a customer's id."""
+    for owner in (OWNER, "cus_123"):
+        with pytest.raises(CustomerNotFound, match="start a checkout first"):
+            billing.portal(owner)
+
+
+def test_a_customer_deleted_at_stripe_has_no_portal(subscriber: Billing, stripe: Emulator) -> None:
+    """H41: told, not failed, also before the webhook has come."""
+    customer = subscriber.customer(OWNER)
+    assert customer is not None
+    sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1.customers.delete(customer.id)
+    with pytest.raises(CustomerNotFound):
+        subscriber.portal(OWNER)
+    subscriber.sync(OWNER)
+    with pytest.raises(CustomerNotFound):
+        subscriber.portal(OWNER)
+
+
+def test_a_configuration_that_is_gone_is_looked_for_again(subscriber: Billing, stripe: Emulator) -> None:
+    subscriber.portal(OWNER)
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    ours = subscriber.gateway.find_portal_configuration()
+    assert ours is not None
+    client.v1.billing_portal.configurations.update(ours["id"], {"active": False})
+    with pytest.raises(StripeError):
+        subscriber.portal(OWNER)
+    client.v1.billing_portal.configurations.update(ours["id"], {"active": True})
+    assert subscriber.portal(OWNER).startswith(stripe.url)
+
+
+def test_a_configuration_replaced_by_another_is_found_in_the_same_click(subscriber: Billing, stripe: Emulator) -> None:
+    subscriber.portal(OWNER)
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    ours = subscriber.gateway.find_portal_configuration()
+    assert ours is not None
+    client.v1.billing_portal.configurations.update(ours["id"], {"active": False})
+    client.v1.billing_portal.configurations.create(
+        {"metadata": {"paidup": "portal"}, "features": {"invoice_history": {"enabled": True}}}
+    )
+    assert subscriber.portal(OWNER).startswith(stripe.url)
+
+
+@pytest.mark.parametrize("address", ["//evil.example", "https://evil.example", "javascript:alert(1)"])
+def test_it_leads_back_to_the_app_alone(subscriber: Billing, address: str) -> None:
+    """H66."""
+    with pytest.raises(InvalidReturnUrl):
+        subscriber.portal(OWNER, return_to=address)
+
+
+def test_an_unknown_deep_link_is_a_mistake_of_the_code(subscriber: Billing) -> None:
+    with pytest.raises(ValueError, match="payment_method_update"):
+        subscriber.portal(OWNER, flow="free_money")
+
+
+def test_with_stripe_away_it_says_so(subscriber: Billing, stripe: Emulator) -> None:
+    stripe.fail_next("/v1/billing_portal/*", status=500, times=9)
+    with pytest.raises(StripeUnavailable) as error:
+        subscriber.portal(OWNER)
+    assert error.value.retry_after > 0
