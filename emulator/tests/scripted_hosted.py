@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import httpx
 from starlette.applications import Starlette
 
 from stripe_emulator.hosted import (
@@ -215,8 +217,23 @@ class ScriptedHosted(Hosted):
         return self.outcome
 
 
-def an_app(hosted: Hosted) -> Starlette:
-    """The pages alone, over a `Hosted`."""
+def a_client(hosted: Hosted) -> httpx.Client:
+    """A browser without JavaScript, before the pages alone; it follows no redirect."""
     app = Starlette(routes=routes())
     app.state.hosted = hosted
-    return app
+    return httpx.Client(transport=_InProcess(app), base_url="http://pages.test")
+
+
+class _InProcess(httpx.BaseTransport):
+    """Hands requests to an ASGI application, one after another."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return asyncio.run(self._answer(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        request.stream = httpx.ByteStream(request.read())
+        answer = await self._transport.handle_async_request(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())

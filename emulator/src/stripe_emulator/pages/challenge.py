@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from stripe_emulator.pages.forms import follow, posted
-from stripe_emulator.pages.notices import notice_for
+from stripe_emulator.pages.notices import Errand, notice_for
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
 
@@ -21,13 +21,24 @@ async def show(request: Request) -> Response:
 
 
 async def answer(request: Request) -> Response:
-    """Pass on the answer and go where it leads: the merchant, or back to the page that asked."""
+    """Pass on the answer, then go where it leads: to the merchant, or back to the form that asked."""
     token = request.path_params["token"]
-    if hosted(request).challenge(token) is None:
-        return _answered(request)
     form = await posted(request)
+    left = notice_for(request)
     outcome = hosted(request).answer_challenge(token, form.get("answer") == "complete")
-    return follow(request, outcome, here=request.url.path, done="/", values=notice_for(request).values)
+    if outcome.kind == "closed":
+        return _answered(request)
+    if left.errand is None and outcome.redirect is None:
+        return _no_way_on(request, ok=outcome.kind == "complete", message=outcome.message)
+    errand = left.errand or Errand(outcome.redirect or "", outcome.redirect or "")
+    return follow(request, outcome, errand, values=left.values)
+
+
+def _no_way_on(request: Request, *, ok: bool, message: str) -> Response:
+    """For an address that was opened by itself, from an intent's next_action."""
+    if ok:
+        return message_page(request, title="Authentication complete", text="You can close this page.")
+    return message_page(request, title="Authentication failed", text=message)
 
 
 def _answered(request: Request) -> Response:

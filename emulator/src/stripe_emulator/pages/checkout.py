@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from stripe_emulator.hosted import CheckoutView
 from stripe_emulator.pages.forms import email_problem, follow, kept_values, posted, read_card, with_problems
-from stripe_emulator.pages.notices import see_other
+from stripe_emulator.pages.notices import Errand, see_other
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
 
@@ -59,7 +59,7 @@ async def submit(request: Request) -> Response:
     if problems:
         return see_other(request, here, with_problems(problems, form))
     outcome = hosted(request).pay(view.id, email=email, card=card_form.card if card_form else None)
-    return follow(request, outcome, here=here, done=here, values=kept_values(form))
+    return follow(request, outcome, Errand(here, here), values=kept_values(form))
 
 
 def _path(session_id: str) -> str:

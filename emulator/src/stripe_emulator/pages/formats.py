@@ -42,7 +42,10 @@ def exponent(currency: str) -> int:
 
 def money(amount: int, currency: str) -> str:
     """`$9.00` from 900 minor units of usd."""
-    return format_currency(_major(amount, currency), currency.upper(), locale=LOCALE)
+    code = currency.upper()
+    text = format_currency(_major(amount, currency), code, locale=LOCALE)
+    # A code in place of a sign keeps its distance: https://unicode.org/reports/tr35/tr35-numbers.html#Currencies
+    return text.replace(code, f"{code}\N{NO-BREAK SPACE}")
 
 
 def money_with_code(amount: int, currency: str) -> str:

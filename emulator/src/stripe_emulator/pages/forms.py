@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from stripe_emulator.hosted import CardInput, Outcome
-from stripe_emulator.pages.notices import Notice, see_other
+from stripe_emulator.pages.notices import Errand, Notice, see_other
 
 FIELDS = {
     "email": "Email",
@@ -79,38 +79,31 @@ def kept_values(form: Mapping[str, str]) -> dict[str, str]:
 
 def with_problems(problems: Mapping[str, str], form: Mapping[str, str]) -> Notice:
     """A notice that names every field in need of attention."""
-    message = " ".join(f"{FIELDS[name]}: {problem}" for name, problem in problems.items())
+    message = "\n".join(f"{FIELDS[name]}: {problem}" for name, problem in problems.items())
     return Notice("error", message, fields=problems, values=kept_values(form))
 
 
 def follow(
-    request: Request,
-    outcome: Outcome,
-    *,
-    here: str,
-    done: str,
-    said: str = "",
-    values: Mapping[str, str] | None = None,
+    request: Request, outcome: Outcome, errand: Errand, *, values: Mapping[str, str] | None = None
 ) -> RedirectResponse:
     """
-    Go where an outcome leads: to `done` with the words `said`, or back `here` with what went wrong.
+    Go where an outcome leads: done with the errand, on to the bank, or back to the form with what went wrong.
 
-    An outcome's own address wins over both. `values` is what the form shows again.
+    `values` is what the form shows again.
     """
     kept = values or {}
     match outcome.kind:
         case "complete":
-            return see_other(request, outcome.redirect or done, Notice("success", said) if said else None)
+            said = Notice("success", errand.said) if errand.said else None
+            return see_other(request, outcome.redirect or errand.done, said)
         case "requires_action":
-            return see_other(request, outcome.redirect or here, Notice(values=kept))
+            return see_other(request, outcome.redirect or errand.here, Notice(values=kept, errand=errand))
         case "declined":
             name = _API_FIELDS.get(outcome.field or "", outcome.field or "")
             fields = {name: outcome.message} if name in FIELDS else {}
-            return see_other(
-                request, outcome.redirect or here, Notice("error", outcome.message, fields=fields, values=kept)
-            )
+            return see_other(request, errand.here, Notice("error", outcome.message, fields=fields, values=kept))
         case "closed":
-            return see_other(request, outcome.redirect or here, Notice("error", outcome.message))
+            return see_other(request, errand.here, Notice("error", outcome.message))
 
 
 def _number_problem(number: str) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from stripe_emulator.pages.forms import follow, kept_values, posted, read_card, with_problems
 from stripe_emulator.pages.invoice_pdf import invoice_pdf
-from stripe_emulator.pages.notices import see_other
+from stripe_emulator.pages.notices import Errand, see_other
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
 
@@ -39,7 +39,7 @@ async def pay(request: Request) -> Response:
             return see_other(request, here, with_problems(card_form.problems, form))
         card = card_form.card
     outcome = hosted(request).pay_hosted_invoice(token, card)
-    return follow(request, outcome, here=here, done=here, said="Payment received. Thank you.", values=kept_values(form))
+    return follow(request, outcome, Errand(here, here, "Payment received. Thank you."), values=kept_values(form))
 
 
 async def pdf(request: Request) -> Response:

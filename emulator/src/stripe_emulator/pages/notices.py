@@ -23,13 +23,27 @@ _KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """A form's way on, kept while the bank is asked: `here` to try again, `done` when it went well, with `said`."""
+
+    here: str
+    done: str
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """A message for the top of a page, messages by form field, and what had been typed that is no secret."""
+    """
+    A message for the top of a page, messages by form field, and what had been typed that is no secret.
+
+    `errand`: the form that sent the customer to the 3D Secure page.
+    """
 
     kind: Literal["error", "success"] = "success"
     message: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
+    errand: Errand | None = None
 
     @property
     def is_error(self) -> bool:

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from stripe_emulator.hosted import Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.pages import formats
 from stripe_emulator.pages.forms import follow, kept_values, posted, read_card, with_problems
-from stripe_emulator.pages.notices import Notice, see_other
+from stripe_emulator.pages.notices import Errand, Notice, notice_for, see_other
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
 # https://docs.stripe.com/customer-management/cancellation-page: the words customers see for each reason
@@ -39,7 +39,7 @@ async def enter(request: Request) -> Response:
     if view is None:
         return _gone(request)
     task = _task(view)
-    if task:
+    if task and not notice_for(request).message:
         return RedirectResponse(_path(request, task), status_code=HTTPStatus.SEE_OTHER)
     return _overview(request, view)
 
@@ -96,7 +96,7 @@ async def cancel(request: Request) -> Response:
             comment=form.get("comment") or None,
         )
         said = f"{subscription.name} has been canceled."
-        if not _ends_at_once(view) and subscription.status not in ("past_due", "unpaid", "incomplete"):
+        if not _ends_at_once(view):
             said = f"{subscription.name} will be canceled on {formats.day(subscription.current_period_end)}."
         here = _path(request, f"/subscriptions/{quote(subscription.id, safe='')}/cancel")
         return _leave(request, view, outcome, here=here, said=said, values=kept_values(form))
@@ -111,7 +111,8 @@ async def resume(request: Request) -> Response:
         if not subscription.can_resume:
             return _refuse(request, view, "There is no cancellation to undo.")
         outcome = hosted(request).resume(_secret(request), subscription.id)
-        return _home_after(request, view, outcome, said=f"{subscription.name} will not be canceled.")
+        said = f"{subscription.name} will not be canceled."
+        return _leave(request, view, outcome, here=_home(request, view), said=said)
 
     return _with_subscription(request, do)
 
@@ -126,9 +127,12 @@ async def show_change(request: Request) -> Response:
 
     def do(_: Request, view: PortalView, subscription: SubView) -> Response:
         choice = _choice(request, subscription, request.query_params.get("price", ""))
-        quantity = _quantity(request.query_params.get("quantity"), subscription)
+        quantity = _quantity(request.query_params.get("quantity"), view, subscription)
         if choice is None or quantity is None:
             return _refuse(request, view, "That plan is not on offer.")
+        if choice.current and quantity == subscription.quantity:
+            again = Notice("error", "You have this plan already. Choose another one.")
+            return see_other(request, _change_path(request, subscription), again)
         return page(
             request,
             "portal_change_confirm.html",
@@ -150,7 +154,7 @@ async def change(request: Request) -> Response:
 
     def do(_: Request, view: PortalView, subscription: SubView) -> Response:
         choice = _choice(request, subscription, form.get("price", ""))
-        quantity = _quantity(form.get("quantity"), subscription)
+        quantity = _quantity(form.get("quantity"), view, subscription)
         if choice is None or quantity is None:
             return _refuse(request, view, "That plan is not on offer.")
         query = urlencode({"price": choice.price_id, "quantity": quantity})
@@ -170,7 +174,7 @@ async def pay_invoice(request: Request) -> Response:
     if not any(row.id == invoice and row.payable for row in view.invoices):
         return _refuse(request, view, "That invoice has nothing left to pay.")
     outcome = hosted(request).pay_invoice(_secret(request), invoice)
-    return _home_after(request, view, outcome, said="Payment received. Thank you.")
+    return _leave(request, view, outcome, here=_home(request, view), said="Payment received. Thank you.")
 
 
 def _view(request: Request) -> PortalView | None:
@@ -242,7 +246,6 @@ def _overview(request: Request, view: PortalView) -> Response:
         **_common(request, view),
         can_update_card=_allows(view, "payment_method_update"),
         shows_invoices=_allows(view, "invoice_history"),
-        choices={s.id: bool(s.can_change) for s in view.subscriptions},
         can_pay=view.payment_method is not None,
     )
 
@@ -274,8 +277,7 @@ def _choices_page(request: Request, view: PortalView, subscription: SubView) -> 
         **_common(request, view),
         subscription=subscription,
         choices=choices,
-        adjustable="quantity"
-        in ((view.features.get("subscription_update") or {}).get("default_allowed_updates") or []),
+        adjustable=_adjustable(view),
         path=_change_path(request, subscription) + "/confirm",
     )
 
@@ -287,10 +289,17 @@ def _choice(request: Request, subscription: SubView, price: str) -> PriceChoice 
     return None
 
 
-def _quantity(text: str | None, subscription: SubView) -> int | None:
-    if text is None:
+def _adjustable(view: PortalView) -> bool:
+    return "quantity" in ((view.features.get("subscription_update") or {}).get("default_allowed_updates") or [])
+
+
+def _quantity(text: str | None, view: PortalView, subscription: SubView) -> int | None:
+    """The quantity asked for: the present one where it can't be changed, None when it is no sensible number."""
+    if text is None or not _adjustable(view):
         return subscription.quantity
-    return int(text) if text.isascii() and text.isdigit() and 1 <= int(text) <= 999_999 else None
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        return None
+    return int(text) or None
 
 
 def _proration(view: PortalView, subscription: SubView) -> str:
@@ -315,23 +324,14 @@ def _leave(
     said: str,
     values: dict[str, str] | None = None,
 ) -> Response:
-    """After a task: back to the merchant when the session's flow says so, else home."""
-    done = _home(request, view)
-    if view.flow and view.flow.get("return_url"):
-        done = formats.web_url(str(view.flow["return_url"])) or done
-    if outcome.kind == "closed":
-        here = _home(request, view)
-    return follow(request, outcome, here=here, done=done, said=said, values=values)
-
-
-def _home_after(request: Request, view: PortalView, outcome: Outcome, *, said: str) -> Response:
+    """After a task: to the merchant when the outcome says so, home otherwise; back to the form if it did not work."""
     home = _home(request, view)
-    return follow(request, outcome, here=home, done=home, said=said)
+    errand = Errand(home if outcome.kind == "closed" else here, home, said)
+    return follow(request, outcome, errand, values=values)
 
 
 def _refuse(request: Request, view: PortalView, why: str) -> Response:
-    home = _path(request, "/overview")
-    return see_other(request, home, Notice("error", why))
+    return see_other(request, _home(request, view), Notice("error", why))
 
 
 def _gone(request: Request) -> Response:
