@@ -2,7 +2,8 @@
 Changing what a subscription is for, in the middle of a period.
 
 The whole old configuration is credited for the time left and the whole new one debited, each line rounded alone.
-In flexible billing mode the credit is of what was really debited for an item, not of its price today.
+In flexible billing mode the credit is of what was really debited for an item, not of its price today, and both have
+the subscription's discounts in them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import lines
+from stripe_emulator.billing import discounts, lines
 from stripe_emulator.billing.proration import prorate
 from stripe_emulator.state import Json
 
@@ -69,11 +70,16 @@ def _credit(engine: Engine, subscription: Json, item: Json, at: int) -> Json | N
 
 
 def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
-    price = engine.find("price", item["price"])
     start, end = item["current_period_start"], item["current_period_end"]
-    amount = prorate(lines.amount_of(price, item["quantity"]), start=start, end=end, at=at)
+    whole = {one["id"]: _whole(engine, one) for one in subscription["items"]}
+    net = discounts.net_of(engine, subscription, whole, at)[item["id"]]
+    amount = prorate(net, start=start, end=end, at=at)
     item["_paid"] = [amount, at, end]
     return _pending(engine, subscription, item, amount, "Remaining", start=at, end=end)
+
+
+def _whole(engine: Engine, item: Json) -> int:
+    return lines.amount_of(engine.find("price", item["price"]), item["quantity"])
 
 
 def _pending(engine: Engine, subscription: Json, item: Json, amount: int, word: str, *, start: int, end: int) -> Json:

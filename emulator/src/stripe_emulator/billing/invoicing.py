@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing import discounts
 from stripe_emulator.billing.lines import line_of, pending_items
 from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.ids import new_id, token
@@ -33,11 +34,12 @@ def draft(
     metadata: Json | None = None,
     emit: bool = True,
     keep: bool = True,
+    at: int | None = None,
 ) -> Json:
     """
-    A draft with these lines and whatever was pending.
+    A draft with these lines and whatever was pending, lowered by the subscription's discounts.
 
-    `keep=False` makes a preview: nothing is stored and pending items stay pending.
+    `keep=False` makes a preview: nothing is stored and pending items stay pending; `at` is when it would be made.
     """
     now = engine.now(customer["test_clock"])
     id = new_id("in") if keep else "upcoming_" + new_id("in")
@@ -84,7 +86,7 @@ def draft(
         "customer_tax_exempt": customer["tax_exempt"],
         "customer_tax_ids": [],
         "default_tax_rates": [],
-        "discounts": [],
+        "discounts": discounts.lasting(engine, subscription["discounts"], at or now) if subscription else [],
         "issuer": {"type": "self"},
         "lines": all_lines,
         "livemode": False,
@@ -114,24 +116,30 @@ def draft(
         "_retries": 0,
         "_days_until_due": subscription["days_until_due"] if subscription else None,
     }
-    add_up(invoice, customer["balance"])
+    add_up(engine, invoice, customer["balance"])
     if not keep:
         return invoice
     for item in pending:
         item["invoice"] = id
     engine.store.add(invoice)
+    if subscription is not None:
+        _note_paid(subscription, lines)
+        taken = [cut["discount"] for cut in invoice["total_discount_amounts"] if cut["amount"]]
+        discounts.use_up(engine, subscription, taken)
     if emit:
         engine.emit("invoice.created", invoice)
     return invoice
 
 
-def add_up(invoice: Json, balance: int) -> None:
+def add_up(engine: Engine, invoice: Json, balance: int) -> None:
     """Sum a draft's lines; `balance` is what the customer owes (or, negative, is owed) besides."""
-    total = sum(line["amount"] for line in invoice["lines"])
+    discounts.apply(engine, invoice)
+    subtotal = sum(line["amount"] for line in invoice["lines"])
+    total = subtotal - sum(cut["amount"] for cut in invoice["total_discount_amounts"])
     due = 0 if total < 0 else max(0, total + balance)
     invoice.update(
-        subtotal=total,
-        subtotal_excluding_tax=total,
+        subtotal=subtotal,
+        subtotal_excluding_tax=subtotal,
         total=total,
         total_excluding_tax=total,
         starting_balance=balance,
@@ -149,7 +157,7 @@ def finalize(engine: Engine, invoice: Json) -> None:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
     customer = engine.find("customer", invoice["customer"])
-    add_up(invoice, customer["balance"])
+    add_up(engine, invoice, customer["balance"])
     left = invoice["total"] + customer["balance"]
     ending = 0 if left >= 0 and invoice["total"] >= 0 else left
     now = engine.now(invoice["test_clock"])
@@ -268,6 +276,16 @@ def add_payment(engine: Engine, invoice: Json, intent: Json) -> Json:
     )
     invoice["_payment"] = payment["id"]
     return payment
+
+
+def _note_paid(subscription: Json, lines: list[Json]) -> None:
+    """What an item was really debited, its discounts taken off: what there is to credit when it changes."""
+    items = {item["id"]: item for item in subscription["items"]}
+    for line in lines:
+        details = (line["parent"] or {}).get("subscription_item_details")
+        if details and details["subscription_item"] in items:
+            off = sum(cut["amount"] for cut in line["discount_amounts"])
+            items[details["subscription_item"]]["_paid"][0] = line["amount"] - off
 
 
 def _close(engine: Engine, invoice: Json, status: str, transition: str) -> None:

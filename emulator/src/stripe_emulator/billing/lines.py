@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing.discounts import lasting
 from stripe_emulator.ids import new_id
 from stripe_emulator.money import price_text
 from stripe_emulator.state import Json
@@ -34,6 +35,7 @@ def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, e
         end=end,
         metadata=dict(subscription["metadata"]),
         subscription=subscription["id"],
+        discounts=lasting(engine, item["discounts"], start),
         unit_amount=0 if trial else None,
         parent={
             "invoice_item_details": None,
@@ -90,6 +92,8 @@ def line_of(engine: Engine, pending: Json) -> Json:
         metadata=dict(pending["metadata"] or {}),
         subscription=subscription,
         parent=parent,
+        discountable=pending["discountable"],
+        discounts=list(pending["discounts"]),
     )
 
 
@@ -200,6 +204,8 @@ def _line(
     subscription: str | None,
     parent: Json | None,
     unit_amount: int | None = None,
+    discountable: bool = True,
+    discounts: list[str] | None = None,
 ) -> Json:
     pricing = pricing_of(price)
     if pricing is not None and unit_amount is not None:
@@ -212,8 +218,8 @@ def _line(
         "currency": currency,
         "description": description,
         "discount_amounts": [],
-        "discountable": True,
-        "discounts": [],
+        "discountable": discountable,
+        "discounts": discounts or [],
         "invoice": None,
         "livemode": False,
         "metadata": metadata,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import invoicing, lines
+from stripe_emulator.billing import discounts, invoicing, lines
+from stripe_emulator.billing.discounts import Wish
 from stripe_emulator.billing.periods import add_interval, next_boundary
 from stripe_emulator.billing.proration import prorate
 from stripe_emulator.ids import new_id
@@ -36,6 +37,10 @@ class Terms:
     days_until_due: int | None = None
     billing_mode: str = "flexible"
     off_session: bool = False
+    discounts: list[Wish] = field(default_factory=list)
+    item_discounts: dict[int, list[Wish]] = field(default_factory=dict)
+    """By the items' positions."""
+    checkout_session: str | None = None
 
 
 def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], terms: Terms) -> Json:
@@ -93,10 +98,28 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         end = terms.trial_end or first_period_end(price, anchor, now)
         subscription["items"].append(make_item(engine, subscription, price, quantity, metadata, start=now, end=end))
     engine.store.add(subscription)
+    _redeem(engine, customer, subscription, terms)
     if customer["currency"] is None:
         with engine.changing(customer, "customer.updated"):
             customer["currency"] = currency
     return subscription
+
+
+def _redeem(engine: Engine, customer: Json, subscription: Json, terms: Terms) -> None:
+    def redeem(wish: Wish, item: str | None = None) -> str:
+        return discounts.redeem(
+            engine,
+            wish,
+            customer=customer,
+            subscription=subscription,
+            item=item,
+            checkout_session=terms.checkout_session,
+        )
+
+    for position, wanted in terms.item_discounts.items():
+        item = subscription["items"][position]
+        item["discounts"] = [redeem(wish, item["id"]) for wish in wanted]
+    subscription["discounts"] = [redeem(wish) for wish in terms.discounts]
 
 
 def make_item(

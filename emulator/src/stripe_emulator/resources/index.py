@@ -5,6 +5,7 @@ from __future__ import annotations
 from stripe_emulator.resources import (
     account,
     checkout_sessions,
+    coupons,
     customers,
     event_log,
     invoices,
@@ -14,6 +15,7 @@ from stripe_emulator.resources import (
     portal_sessions,
     prices,
     products,
+    promotion_codes,
     refunds,
     subscription_items,
     subscriptions,
@@ -24,6 +26,7 @@ from stripe_emulator.resources import (
 ROUTES = [
     *account.ROUTES,
     *checkout_sessions.ROUTES,
+    *coupons.ROUTES,
     *customers.ROUTES,
     *event_log.ROUTES,
     *invoices.ROUTES,
@@ -33,6 +36,7 @@ ROUTES = [
     *portal_sessions.ROUTES,
     *prices.ROUTES,
     *products.ROUTES,
+    *promotion_codes.ROUTES,
     *refunds.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import invoicing, lines
+from stripe_emulator.billing import discounts, invoicing, lines
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.subscribing import Terms, build, first_lines
 from stripe_emulator.protocol.errors import invalid
@@ -38,19 +38,29 @@ def create_preview(engine: Engine, ids: list[str], params: Params) -> Reply:
     if subscription_id is not None:
         subscription = engine.find("subscription", subscription_id, param="subscription")
         params.ignore("customer")
+        _redeem(engine, subscription, params)
         invoice = _of_change(engine, subscription, details)
     else:
         if "customer" not in params:
             raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
         customer = customers.existing(engine, params["customer"], param="customer")
-        invoice = _of_new(engine, customer, details)
+        invoice = _of_new(engine, customer, details, params)
     unread = [name for name in params.unread() if name != "expand"]
     if unread:
         raise invalid(f"stripe_emulator does not have {unread[0]} in previews", param=unread[0])
     raise Undone(show(engine, invoice))
 
 
-def _of_new(engine: Engine, customer: Json, details: Params) -> Json:
+def _redeem(engine: Engine, subscription: Json, params: Params) -> None:
+    if "discounts" not in params:
+        return
+    customer = engine.find("customer", subscription["customer"])
+    sent = params.list_of("discounts")
+    wishes = discounts.wishes(engine, sent, customer=customer, currency=subscription["currency"])
+    discounts.replace(engine, subscription, wishes)
+
+
+def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> Json:
     items: list[tuple[Json, int, Json]] = [
         (
             prices.usable(engine, item["price"], param=item.name_of("price"), recurring=True),
@@ -63,10 +73,20 @@ def _of_new(engine: Engine, customer: Json, details: Params) -> Json:
         raise invalid("Nothing to invoice for customer", code="invoice_upcoming_none", status=404)
     terms = Terms()
     subscription = build(engine, customer, items, terms)
+    _redeem(engine, subscription, params)
     made = first_lines(engine, subscription, terms)
-    return invoicing.draft(
-        engine, customer, made, reason="upcoming", currency=subscription["currency"], auto_advance=False, keep=False
+    invoice = invoicing.draft(
+        engine,
+        customer,
+        made,
+        reason="upcoming",
+        currency=subscription["currency"],
+        subscription=subscription,
+        auto_advance=False,
+        keep=False,
     )
+    invoice["parent"] = None
+    return invoice
 
 
 def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
@@ -96,6 +116,7 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         subscription=subscription,
         period=(start, end),
         keep=False,
+        at=end,
     )
 
 

@@ -203,7 +203,7 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
         line = lines.line_of(engine, item)
         line["invoice"] = draft["id"]
         draft["lines"].append(line)
-        invoicing.add_up(draft, customer["balance"])
+        invoicing.add_up(engine, draft, customer["balance"])
     return item
 
 

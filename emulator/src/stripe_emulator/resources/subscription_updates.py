@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, lines, pending_updates, renewal, standing
+from stripe_emulator.billing import collection, discounts, invoicing, lines, pending_updates, renewal, standing
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
 from stripe_emulator.billing.subscribing import announce_trial, make_item
@@ -55,6 +55,7 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         _trial(engine, subscription, params)
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
+        _discounts(engine, subscription, params)
         before = pending_updates.remember(subscription)
         invoice = change_items(engine, subscription, params)
         if invoice is not None:
@@ -177,6 +178,23 @@ def _simple(engine: Engine, subscription: Json, params: Params) -> None:
         subscription["days_until_due"] = params["days_until_due"]
 
 
+def _discounts(engine: Engine, subscription: Json, params: Params) -> None:
+    if "discounts" not in params:
+        return
+    customer = engine.find("customer", subscription["customer"])
+    subtotal = sum(
+        lines.amount_of(engine.find("price", item["price"]), item["quantity"]) for item in subscription["items"]
+    )
+    wanted = discounts.wishes(
+        engine,
+        params.list_of("discounts"),
+        customer=customer,
+        currency=subscription["currency"],
+        subtotal=subtotal,
+    )
+    discounts.replace(engine, subscription, wanted)
+
+
 def _pause(engine: Engine, subscription: Json, params: Params) -> None:
     if "pause_collection" not in params:
         return
@@ -269,6 +287,7 @@ def _change_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
     if "quantity" in wanted:
         item["quantity"] = wanted["quantity"]
     item["metadata"] = merged(item["metadata"], wanted)
+    _item_discounts(engine, subscription, item, wanted)
     return Change(old, item)
 
 
@@ -292,7 +311,22 @@ def _add_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
         engine, subscription, price, wanted.get("quantity", 1), wanted.get("metadata") or {}, start=start, end=end
     )
     subscription["items"].append(item)
+    _item_discounts(engine, subscription, item, wanted)
     return Change(None, item)
+
+
+def _item_discounts(engine: Engine, subscription: Json, item: Json, wanted: Params) -> None:
+    if "discounts" not in wanted:
+        return
+    customer = engine.find("customer", subscription["customer"])
+    sent = wanted.list_of("discounts")
+    wishes = discounts.wishes(engine, sent, customer=customer, currency=subscription["currency"])
+    kept = [wish.discount["id"] for wish in wishes if wish.discount is not None]
+    for id in [id for id in item["discounts"] if id not in kept]:
+        discounts.remove(engine, subscription, id)
+    item["discounts"] = [
+        discounts.redeem(engine, wish, customer=customer, subscription=subscription, item=item["id"]) for wish in wishes
+    ]
 
 
 def _price(engine: Engine, wanted: Params) -> Json | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, renewal, standing
+from stripe_emulator.billing import collection, discounts, invoicing, renewal, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
+from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.payments import Attempt
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
 from stripe_emulator.protocol.errors import ApiError, card_error, invalid
@@ -36,6 +37,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     if not items:
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
     terms = _terms(engine, customer, params)
+    _discounts(engine, customer, params, items, terms)
     behavior = params.get("payment_behavior", "allow_incomplete")
     subscription = build(engine, customer, items, terms)
     invoice = first_invoice(engine, customer, subscription, terms, emit=True)
@@ -116,6 +118,30 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
         days_until_due=params.get("days_until_due"),
         billing_mode=params.at("billing_mode").get("type", "flexible"),
     )
+
+
+def _discounts(
+    engine: Engine, customer: Json, params: Params, items: list[tuple[Json, int, Json]], terms: Terms
+) -> None:
+    currency = items[0][0]["currency"]
+    subtotal = sum(amount_of(price, quantity) for price, quantity, _ in items)
+    terms.discounts = discounts.wishes(
+        engine, params.list_of("discounts"), customer=customer, currency=currency, subtotal=subtotal
+    )
+    for position, item in enumerate(params.list_of("items")):
+        wanted = discounts.wishes(engine, item.list_of("discounts"), customer=customer, currency=currency)
+        if wanted:
+            terms.item_discounts[position] = wanted
+
+
+def delete_discount(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Take a subscription's discount off; what it took off already stays so."""
+    subscription = engine.find("subscription", ids[0])
+    if not subscription["discounts"]:
+        raise invalid("No active discount for subscription", code="resource_missing", status=404)
+    with engine.changing(subscription, "customer.subscription.updated"):
+        removed = [discounts.remove(engine, subscription, id) for id in list(subscription["discounts"])]
+    return {**public(removed[-1]), "deleted": True}
 
 
 def trial_end(params: Params, now: int) -> int | None:
@@ -259,5 +285,6 @@ ROUTES = [
     Route("GET", "/v1/subscriptions/{id}", retrieve, "SubscriptionRetrieveParams"),
     Route("POST", "/v1/subscriptions/{id}", subscription_updates.update, "SubscriptionUpdateParams"),
     Route("DELETE", "/v1/subscriptions/{id}", cancel, "SubscriptionCancelParams"),
+    Route("DELETE", "/v1/subscriptions/{id}/discount", delete_discount, "SubscriptionDeleteDiscountParams"),
     Route("POST", "/v1/subscriptions/{id}/resume", resume, "SubscriptionResumeParams"),
 ]

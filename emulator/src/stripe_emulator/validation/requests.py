@@ -102,7 +102,11 @@ def _nested(options: list[Hint], sent: dict[str, Any], path: str, module: str) -
         except ApiError as error:
             failure = error
             continue
-        if map_value(option) is not None and not is_structure(option):
+        held = map_value(option)
+        if held is not None and not is_structure(option):
+            described = [inner for inner in options_of(held, module) if typing_extensions.is_typeddict(inner)]
+            if described:
+                return Params({key: _object(described[0], inner, _at(path, key)) for key, inner in sent.items()}, path)
             return _map(sent, path)
     raise failure or invalid(f"Invalid {_expected(options)}", param=path)
 

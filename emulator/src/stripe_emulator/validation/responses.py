@@ -43,7 +43,6 @@ ABSENT_UNLESS_ASKED: dict[str, frozenset[str]] = {
             "consent",
             "consent_collection",
             "currency_conversion",
-            "discounts",
             "excluded_payment_method_types",
             "line_items",
             "managed_payments",
@@ -58,6 +57,7 @@ ABSENT_UNLESS_ASKED: dict[str, frozenset[str]] = {
             "tax_id_collection",
         }
     ),
+    "coupon": frozenset({"applies_to", "currency_options", "deleted"}),
     "customer": frozenset(
         {
             "business_name",
