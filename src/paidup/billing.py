@@ -50,6 +50,7 @@ from paidup.worker import WakeUp, Worker
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 _WORKER_THREADS = 4
 _CALLS_A_TARGET = 3
+_RETURNS = 8
 
 
 class Billing:
@@ -78,6 +79,7 @@ class Billing:
         self._handlers = outbox.Handlers()
         self._wake_up = WakeUp()
         self._calls = ThreadPoolExecutor(_WORKER_THREADS * _CALLS_A_TARGET, thread_name_prefix="paidup-stripe")
+        self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
         self._synchroniser = Synchroniser(
             database=self._database,
             gateway=self.gateway,
@@ -96,6 +98,7 @@ class Billing:
             synchroniser=self._synchroniser,
             livemode=self._livemode,
             clock=clock,
+            returns=self._returns,
         )
         self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
 
@@ -210,7 +213,7 @@ class Billing:
 
     def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
         """
-        How the owner's Checkout ended, after asking Stripe, for at most about `wait`.
+        How the owner's Checkout ended, after asking Stripe, for at most `wait`.
 
         Raises CheckoutNotFound when the session is unknown or another owner's.
         """
@@ -367,5 +370,6 @@ class Billing:
 
     def close(self) -> None:
         """Give back connections and threads. The object is not used after this."""
-        self._calls.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._returns, self._calls):
+            threads.shutdown(wait=True, cancel_futures=True)
         self._database.close()

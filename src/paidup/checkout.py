@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -68,7 +69,7 @@ class Checkout:
 
 
 class Checkouts:
-    """Starts Checkouts and finds out how they ended."""
+    """Starts Checkouts and finds out how they ended. `returns` runs the questions of users who come back."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Checkouts:
         synchroniser: Synchroniser,
         livemode: bool,
         clock: Callable[[], datetime],
+        returns: Executor,
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -88,6 +90,7 @@ class Checkouts:
         self._synchroniser = synchroniser
         self._livemode = livemode
         self._clock = clock
+        self._returns = returns
 
     def start(
         self,
@@ -127,14 +130,16 @@ class Checkouts:
         """
         How a Checkout ended, asked of Stripe there and then.
 
-        Raises CheckoutNotFound unless the session was made by us for this very owner. When Stripe cannot be asked in
-        time the answer is what is known, usually `open`: the webhook will tell the rest.
+        Raises CheckoutNotFound unless the session was made by us for this very owner. When Stripe does not answer
+        within `wait` the answer is what is known, usually `open`: the webhook will tell the rest.
         """
         intent = self._of(owner, session_id)
         if intent.state in ("creating", "open"):
+            # In a thread, because the SDK's own timeouts and retries may take a minute, and a user is looking.
+            asked = self._returns.submit(self._synchroniser.now, targets.customer(intent.customer_id), wait=wait)
             try:
-                self._synchroniser.now(targets.customer(intent.customer_id), wait=wait)
-            except StripeError:
+                asked.result(wait.total_seconds())
+            except (StripeError, TimeoutError):
                 pass  # the target stays dirty, the workers go on, and the page shows what is known until then
         return self._stored(intent.id)
 

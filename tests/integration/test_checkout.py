@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
 
 import pytest
 from sqlalchemy import event, select
@@ -30,6 +32,7 @@ from paidup.database.tables import CheckoutIntent, OwnerMapping
 from stripe_emulator import Emulator
 from tests.support.deliveries import deliver
 from tests.support.paying import pay
+from tests.support.waiting import eventually
 
 OWNER = "user:1"
 
@@ -175,6 +178,21 @@ def test_the_return_asks_for_everything_though_a_webhook_asked_for_less(billing:
     pay(str(checkout.url))
     deliver(billing, stripe.events("payment_method.attached")[0])
     assert billing.finish_checkout(OWNER, str(checkout.session_id)).state == "complete"
+    assert billing.access(OWNER).plan == "pro"
+
+
+def test_a_return_does_not_wait_for_a_stripe_that_hangs(billing: Billing, stripe: Emulator) -> None:
+    """H51, H115: the user sees a pending page in time; what was asked is answered later."""
+    checkout = billing.checkout(OWNER, "pro")
+    pay(str(checkout.url))
+    stripe.fail_next("/v1/subscriptions", timeout=4)
+    started = monotonic()
+    assert billing.finish_checkout(OWNER, str(checkout.session_id), wait=timedelta(seconds=1)).state == "open"
+    assert monotonic() - started < 3
+    eventually(
+        lambda: not billing.queue() or billing.queue()[0].last_error, 20
+    )  # the question was given up in the back
+    billing.run_until_idle()
     assert billing.access(OWNER).plan == "pro"
 
 
