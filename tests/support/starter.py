@@ -10,12 +10,15 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from paidup import Billing, Settings
 from saas.database import Database
 from stripe_emulator import Emulator
 from tests.support.serving import free_port
 from tests.support.waiting import eventually
 
 STARTER = Path(__file__).parents[2] / "starter"
+PLANS = STARTER / "plans.toml"
+SECRET_KEY = "sk_test_starter"
 WEBHOOK_SECRET = "whsec_starter"
 _PATIENCE_SECONDS = 30.0
 
@@ -40,11 +43,11 @@ class StarterApp:
             "PORT": str(self.port),
             "APP_URL": self.url,
             "DATABASE_URL": self.database_url,
-            "STRIPE_SECRET_KEY": "sk_test_starter",
+            "STRIPE_SECRET_KEY": SECRET_KEY,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "STRIPE_API_BASE": stripe.url,
             "TEST_CLOCK_URL": f"{stripe.url}/_emulator",
-            "PAIDUP_PLANS": str(STARTER / "plans.toml"),
+            "PAIDUP_PLANS": str(PLANS),
             "PAIDUP_WORKER": "inside",
             "PYTHONUNBUFFERED": "1",
         }
@@ -56,8 +59,18 @@ class StarterApp:
 
     def prepare(self) -> None:
         """Create the tables and the plans, and have the emulator deliver here."""
-        self._paidup("db", "upgrade")
-        self._paidup("catalog", "push")
+        settings = Settings.from_env(
+            secret_key=SECRET_KEY,
+            webhook_secrets=WEBHOOK_SECRET,
+            api_base=self.stripe.url,
+            database_url=self.database_url,
+            app_url=self.url,
+            plans_file=str(PLANS),
+        )
+        billing = Billing(settings)
+        billing.upgrade_database()
+        billing.push_catalog()
+        billing.close()
         database = Database(self.database_url)
         database.create_tables()
         database.engine.dispose()
@@ -84,11 +97,6 @@ class StarterApp:
             raise AssertionError(f"the app did not stop when asked to:\n{self.log}") from None
         finally:
             self._process = None
-
-    def _paidup(self, *arguments: str) -> None:
-        command = [str(Path(sys.executable).with_name("paidup")), *arguments]
-        done = subprocess.run(command, env=self.environment, cwd=STARTER, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
 
     def _answers(self) -> bool:
         assert self._process is not None
