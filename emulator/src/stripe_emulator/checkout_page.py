@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator import typed_card
-from stripe_emulator.billing import collection, invoicing
+from stripe_emulator import money, typed_card
+from stripe_emulator.billing import collection, discounts, invoicing
+from stripe_emulator.billing.lines import add_invoice_item
 from stripe_emulator.billing.payments import (
     Attempt,
     challenge_of,
@@ -23,8 +24,9 @@ from stripe_emulator.billing.payments import (
     fail_setup_authentication,
 )
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
-from stripe_emulator.hosted_views import CardInput, CheckoutView, LineView, Outcome
-from stripe_emulator.resources import checkout_sessions, customers, payment_methods
+from stripe_emulator.hosted_views import CardInput, CheckoutView, DiscountView, LineView, Outcome
+from stripe_emulator.protocol.errors import ApiError
+from stripe_emulator.resources import checkout_discounts, checkout_sessions, customers, payment_methods
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 
@@ -46,7 +48,7 @@ def view(engine: Engine, session: Json) -> CheckoutView:
         customer_email=_email(engine, session),
         email_locked=bool(session["customer_email"] or (customer and customer["email"])),
         lines=lines,
-        amount_total=sum(line.amount for line in lines),
+        amount_total=sum(line.amount for line in lines if line.interval or session["mode"] != "subscription"),
         due_today=session["amount_total"] or 0,
         currency=session["currency"] or engine.settings.default_currency,
         trial_end=_trial_end(engine, session),
@@ -55,6 +57,8 @@ def view(engine: Engine, session: Json) -> CheckoutView:
         cancel_url=session["cancel_url"],
         success_url=success_url(session),
         merchant_name=engine.settings.merchant_name,
+        takes_codes=bool(session["allow_promotion_codes"]),
+        discount=_discount(engine, session),
     )
 
 
@@ -74,6 +78,7 @@ def pay(engine: Engine, session: Json, *, email: str | None, card: CardInput | N
     """Submit the page. Raises a card error for a card that can't be right as typed."""
     if session["status"] != "open":
         return closed(session)
+    checkout_discounts.check(engine, session)
     address = _email(engine, session) or (email or "").strip()
     if "@" not in address:
         return Outcome("declined", "Enter your email address.", "email")
@@ -83,6 +88,20 @@ def pay(engine: Engine, session: Json, *, email: str | None, card: CardInput | N
         return Outcome("declined", "Enter your card number.", "cardNumber")
     method = typed_card.make(engine, card, email=address, clock=session["_clock"])
     return _take(engine, session, method, address, authenticated=False)
+
+
+def set_promotion_code(engine: Engine, session: Json, code: str | None) -> Outcome:
+    """Apply a typed promotion code, or (None) take it back."""
+    if session["status"] != "open":
+        return closed(session)
+    if code is None:
+        checkout_discounts.forget_code(engine, session)
+        return Outcome("complete")
+    try:
+        checkout_discounts.type_code(engine, session, code)
+    except ApiError as error:
+        return Outcome("declined", error.message, "promotionCode")
+    return Outcome("complete")
 
 
 def answer_challenge(engine: Engine, challenge: Json, ok: bool) -> Outcome:
@@ -170,9 +189,14 @@ def _complete(engine: Engine, session: Json, email: str, method: Json | None, in
         session["invoice"] = invoice["id"]
     elif intent is not None:
         session["payment_intent" if intent["object"] == "payment_intent" else "setup_intent"] = intent["id"]
+    wish = checkout_discounts.wish_of(engine, session)
+    if wish is not None and session["mode"] == "payment":
+        discounts.count(wish)
     session.update(
         status="complete",
-        payment_status="no_payment_required" if session["mode"] == "setup" else "paid",
+        payment_status="paid"
+        if session["mode"] == "subscription" or session["amount_total"]
+        else "no_payment_required",
         customer=customer["id"] if customer else None,
         customer_details=checkout_sessions.details(
             email, (method["billing_details"]["name"] if method else None) or (customer["name"] if customer else None)
@@ -207,7 +231,7 @@ def _settle_customer(
 def _subscribe(
     engine: Engine, session: Json, customer: Json, method: Json | None, intent: Json | None
 ) -> tuple[Json, Json]:
-    data = session["_subscription_data"]
+    data, wish = session["_subscription_data"], checkout_discounts.wish_of(engine, session)
     terms = Terms(
         trial_end=_trial_end(engine, session),
         default_payment_method=method["id"] if method else None,
@@ -215,11 +239,16 @@ def _subscribe(
         metadata=dict(data["metadata"]),
         description=data["description"],
         billing_mode=data["billing_mode"],
+        discounts=[wish] if wish else [],
+        checkout_session=session["id"],
     )
     items: list[tuple[Json, int, Json]] = [
-        (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"]
+        (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"] if item["_recurring"]
     ]
     subscription = build(engine, customer, items, terms)
+    for item in session["_items"]:
+        if not item["_recurring"]:
+            _add_once(engine, customer, subscription, item)
     invoice = first_invoice(engine, customer, subscription, terms, emit=False)
     in_trial = subscription["status"] == "trialing"
     if not in_trial:
@@ -235,6 +264,53 @@ def _subscribe(
         engine.emit("customer.subscription.created", subscription)
         announce_trial(engine, subscription)
     return subscription, invoice
+
+
+def _add_once(engine: Engine, customer: Json, subscription: Json, item: Json) -> None:
+    """A one-time price beside a subscription is charged on its first invoice."""
+    now = engine.now(customer["test_clock"])
+    add_invoice_item(
+        engine,
+        customer=customer,
+        amount=item["amount_subtotal"],
+        currency=item["currency"],
+        description=item["description"],
+        price=engine.find("price", item["price"]),
+        quantity=item["quantity"],
+        start=now,
+        end=now,
+        proration=False,
+        subscription=subscription["id"],
+    )
+
+
+def _discount(engine: Engine, session: Json) -> DiscountView | None:
+    wish = checkout_discounts.wish_of(engine, session)
+    if wish is None:
+        return None
+    coupon, code = wish.coupon, wish.promotion_code
+    assert coupon is not None
+    return DiscountView(
+        name=code["code"] if code else coupon["name"] or coupon["id"],
+        text=_words(coupon, session),
+        amount=session["total_details"]["amount_discount"],
+        lasts=coupon["duration"] == "forever",
+        removable=bool(session["allow_promotion_codes"]),
+    )
+
+
+def _words(coupon: Json, session: Json) -> str:
+    if coupon["percent_off"] is not None:
+        off = f"{coupon['percent_off']:g}% off"
+    else:
+        amount = discounts.amount_off(discounts.terms_of(coupon), session["currency"]) or 0
+        off = f"{money.text(amount, session['currency'])} off"
+    months = coupon["duration_in_months"]
+    if session["mode"] != "subscription" or coupon["duration"] == "once":
+        return off
+    if not months:
+        return f"{off} forever"
+    return f"{off} for {months} months" if months > 1 else f"{off} for 1 month"
 
 
 def _trial_end(engine: Engine, session: Json) -> int | None:
@@ -264,7 +340,7 @@ def _line(engine: Engine, item: Json) -> LineView:
         description=product["description"],
         quantity=item["quantity"],
         unit_amount=price["unit_amount"] or 0,
-        amount=item["amount_total"],
+        amount=item["amount_subtotal"],
         currency=price["currency"],
         interval=recurring.get("interval"),
         interval_count=recurring.get("interval_count", 1),

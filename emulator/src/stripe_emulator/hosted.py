@@ -16,6 +16,7 @@ from stripe_emulator.hosted_views import (
     CardInput,
     ChallengeView,
     CheckoutView,
+    DiscountView,
     InvoicePageView,
     InvoiceView,
     LineView,
@@ -34,6 +35,7 @@ __all__ = [
     "CardInput",
     "ChallengeView",
     "CheckoutView",
+    "DiscountView",
     "Hosted",
     "InvoicePageView",
     "InvoiceView",
@@ -65,6 +67,17 @@ class Hosted:
             if session is None:
                 return Outcome("closed", "There is no such page.")
             return checkout_page.pay(self._engine, session, email=email, card=card)
+
+        return self._transaction(work)
+
+    def set_promotion_code(self, session_id: str, code: str | None) -> Outcome:
+        """Apply a promotion code typed on the Checkout page, or (None) take it back."""
+
+        def work() -> Outcome:
+            session = self._engine.store.get(session_id, "checkout.session")
+            if session is None:
+                return Outcome("closed", "There is no such page.")
+            return checkout_page.set_promotion_code(self._engine, session, code)
 
         return self._transaction(work)
 

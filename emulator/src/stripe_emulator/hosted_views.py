@@ -55,10 +55,22 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscountView:
+    """What is taken off: `text` is the coupon in words, `amount` what it takes off today. `lasts`: as long as the
+    subscription; `removable`: the customer typed it."""
+
+    name: str
+    text: str
+    amount: int
+    lasts: bool
+    removable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheckoutView:
     """
-    A Checkout page. `status` is open, complete or expired. `amount_total` is a full period's price, `due_today` what
-    the button charges now (0 in a trial). `email_locked`: the customer already has an address, it can't be changed.
+    A Checkout page. `status` is open, complete or expired. `amount_total` is a full period's price without discount,
+    `due_today` what the button charges now (0 in a trial). `takes_codes`: promotion codes may be typed. `email_locked`: the customer already has an address, it can't be changed.
     """
 
     id: str
@@ -77,6 +89,8 @@ class CheckoutView:
     success_url: str | None
     merchant_name: str
     livemode: bool = False
+    takes_codes: bool = False
+    discount: DiscountView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def redeemable(engine: Engine, id: str, currency: str, *, param: str) -> Json:
         raise no_such("coupon", id, param=param)
     if not is_valid(engine, coupon):
         raise invalid(f"Coupon expired: {id}", param=param, code="coupon_expired")
-    if coupon["amount_off"] is not None and _amount_off(terms_of(coupon), currency) is None:
+    if coupon["amount_off"] is not None and amount_off(terms_of(coupon), currency) is None:
         raise invalid(
             f"The coupon {id} takes off an amount in {coupon['currency']}, but this is in {currency}.", param=param
         )
@@ -155,9 +155,7 @@ def redeem(
         return str(wish.discount["id"])
     coupon, code = wish.coupon, wish.promotion_code
     assert coupon is not None
-    coupon["times_redeemed"] += 1
-    if code is not None:
-        code["times_redeemed"] += 1
+    count(wish)
     now = engine.now(customer["test_clock"])
     months = coupon["duration_in_months"]
     discount = engine.store.add(
@@ -182,6 +180,14 @@ def redeem(
     )
     engine.emit("customer.discount.created", discount)
     return str(discount["id"])
+
+
+def count(wish: Wish) -> None:
+    """One redemption more."""
+    if wish.coupon is not None:
+        wish.coupon["times_redeemed"] += 1
+    if wish.promotion_code is not None:
+        wish.promotion_code["times_redeemed"] += 1
 
 
 def replace(engine: Engine, subscription: Json, wanted: list[Wish]) -> None:
@@ -257,7 +263,7 @@ def take(terms: Json, lines: Sequence[Json], left: Sequence[int], currency: str)
     total = sum(bases)
     if total == 0:
         return [0] * len(bases)
-    off = min(_amount_off(terms, currency) or 0, total)
+    off = min(amount_off(terms, currency) or 0, total)
     taken = [off * base // total for base in bases]
     rests = sorted(range(len(bases)), key=lambda position: -(off * bases[position] % total))
     for position in rests[: off - sum(taken)]:
@@ -302,7 +308,8 @@ def _covers(terms: Json, line: Json) -> bool:
     return bool(details and details["product"] in terms["applies_to"]["products"])
 
 
-def _amount_off(terms: Json, currency: str) -> int | None:
+def amount_off(terms: Json, currency: str) -> int | None:
+    """The amount terms take off in a currency; None when they say nothing about it."""
     if terms["currency"] == currency:
         return int(terms["amount_off"])
     option = (terms["currency_options"] or {}).get(currency)

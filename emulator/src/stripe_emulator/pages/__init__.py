@@ -23,6 +23,7 @@ def routes() -> list[Route]:
         Route("/favicon.ico", assets.no_favicon),
         Route("/c/pay/{session_id}", checkout.show, methods=["GET"]),
         Route("/c/pay/{session_id}", checkout.submit, methods=["POST"]),
+        Route("/c/pay/{session_id}/promotion-code", checkout.promotion_code, methods=["POST"]),
         Route("/c/3ds/{token}", challenge.show, methods=["GET"]),
         Route("/c/3ds/{token}", challenge.answer, methods=["POST"]),
         Route("/p/session/{secret}", portal.enter, methods=["GET"]),

@@ -62,6 +62,14 @@ async def submit(request: Request) -> Response:
     return follow(request, outcome, Errand(here, here), values=kept_values(form))
 
 
+async def promotion_code(request: Request) -> Response:
+    """Apply the code that was typed; an empty one takes it back."""
+    here = _path(request.path_params["session_id"])
+    code = (await posted(request)).get("promotionCode", "")
+    outcome = hosted(request).set_promotion_code(request.path_params["session_id"], code or None)
+    return follow(request, outcome, Errand(here, here))
+
+
 def _path(session_id: str) -> str:
     return f"/c/pay/{quote(session_id, safe='')}"
 

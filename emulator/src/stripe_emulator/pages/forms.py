@@ -24,6 +24,7 @@ FIELDS = {
     "cardExpiry": "Expiry",
     "cardCvc": "CVC",
     "billingName": "Name on card",
+    "promotionCode": "Promotion code",
 }
 """The fields' names and labels. The names are stable: tests fill them in."""
 

@@ -10,7 +10,7 @@ from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, includes, public, renders, show
-from stripe_emulator.resources import customers, prices
+from stripe_emulator.resources import checkout_discounts, customers, prices
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
 from stripe_emulator.settings import DAY
@@ -83,6 +83,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "customer_creation": params.get("customer_creation", "if_required") if mode == "payment" else None,
         "customer_details": _details(customer, params.get("customer_email")),
         "customer_email": params.get("customer_email"),
+        "discounts": [],
         "expires_at": _expiry(params, now),
         "integration_identifier": params.get("integration_identifier"),
         "livemode": False,
@@ -114,7 +115,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "_intent_metadata": params.at("payment_intent_data").get("metadata") or {},
         "_setup_metadata": params.at("setup_intent_data").get("metadata") or {},
     }
-    session.update(_totals(session))
+    checkout_discounts.price(engine, session)
+    checkout_discounts.give(engine, session, params)
     engine.store.add(session)
     return session
 
@@ -176,29 +178,6 @@ def expire(engine: Engine, session: Json) -> None:
     engine.emit("checkout.session.expired", session)
 
 
-def due_today(session: Json) -> int:
-    """What completing the session charges at once."""
-    data = session["_subscription_data"]
-    if data and data["trial_end_after"] is not None:
-        return sum(item["amount_total"] for item in session["_items"] if not item["_recurring"])
-    if data and data["trial_end"] is not None:
-        return sum(item["amount_total"] for item in session["_items"] if not item["_recurring"])
-    return sum(item["amount_total"] for item in session["_items"])
-
-
-def has_trial(session: Json) -> bool:
-    """Does its subscription begin with a trial?"""
-    data = session["_subscription_data"]
-    return bool(data and (data["trial_end_after"] is not None or data["trial_end"] is not None))
-
-
-def _totals(session: Json) -> Json:
-    if not session["_items"]:
-        return {"amount_subtotal": None, "amount_total": None}
-    due = due_today(session)
-    return {"amount_subtotal": due, "amount_total": due}
-
-
 def _check_url(url: str | None, name: str) -> None:
     if url is not None and not url.startswith(("http://", "https://")):
         raise invalid("Not a valid URL", param=name, code="url_invalid")
@@ -226,8 +205,6 @@ def _check_items(items: list[Json], mode: str) -> None:
     recurring = [item for item in items if item["_recurring"]]
     if mode == "subscription" and not recurring:
         raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.")
-    if mode == "subscription" and len(recurring) != len(items):
-        raise invalid("stripe_emulator does not have one-time prices in subscription mode", param="line_items")
     if mode == "payment" and recurring:
         raise invalid(
             "You specified `payment` mode but passed a recurring price. "
