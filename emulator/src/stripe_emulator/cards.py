@@ -11,7 +11,8 @@ from typing import Literal
 
 from stripe_emulator.protocol.errors import ApiError, card_error
 
-Authentication = Literal["never", "on_setup", "always"]
+Authentication = Literal["never", "on_setup", "until_set_up", "always"]
+Objection = Literal["fraudulent", "product_not_received", "inquiry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Decline:
 class TestCard:
     """
     A test card. `setup`: refuses to be attached or saved. `charge`: attaches, and refuses to be charged.
-    `authentication`: when 3D Secure is asked for; `after_authentication`: what follows a passed challenge.
+    `authentication`: when 3D Secure is asked for (`until_set_up`: also of a card that is only attached);
+    `after_authentication`: what follows a passed challenge. `dispute`: its holder objects to every payment.
+    `bypasses_pending`: the money is available at once.
     """
 
     __test__ = False
@@ -47,6 +50,8 @@ class TestCard:
     charge: Decline | None = None
     authentication: Authentication = "never"
     after_authentication: Decline | None = None
+    dispute: Objection | None = None
+    bypasses_pending: bool = False
     country: str = "US"
     funding: str = "credit"
 
@@ -120,11 +125,15 @@ CARDS: dict[str, TestCard] = {
     "4100000000000019": TestCard("visa", charge=BLOCKED),
     "4000000000000341": TestCard("visa", charge=GENERIC),
     "4000002500003155": TestCard("visa", authentication="on_setup", country="DE"),
-    "4000000000003220": TestCard("visa", authentication="on_setup"),
+    "4000000000003220": TestCard("visa", authentication="until_set_up"),
     "4000002760003184": TestCard("visa", authentication="always", country="DE"),
     "4000008260003178": TestCard("visa", authentication="on_setup", after_authentication=INSUFFICIENT, country="GB"),
     "4000008400001629": TestCard("visa", authentication="on_setup", after_authentication=GENERIC),
     "4000003800000446": TestCard("visa", country="FR"),
+    "4000000000000077": TestCard("visa", bypasses_pending=True),
+    "4000000000000259": TestCard("visa", dispute="fraudulent"),
+    "4000000000002685": TestCard("visa", dispute="product_not_received"),
+    "4000000000001976": TestCard("visa", dispute="inquiry"),
 }
 
 NAMES: dict[str, str] = {
@@ -155,6 +164,10 @@ NAMES: dict[str, str] = {
     "authenticationRequired": "4000002760003184",
     "authenticationRequiredChargeDeclinedInsufficientFunds": "4000008260003178",
     "authenticationRequiredSetupForOffSession": "4000003800000446",
+    "bypassPending": "4000000000000077",
+    "createDispute": "4000000000000259",
+    "createDisputeProductNotReceived": "4000000000002685",
+    "createDisputeInquiry": "4000000000001976",
 }
 """What follows `pm_card_` or `tok_`."""
 

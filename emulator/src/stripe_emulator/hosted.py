@@ -26,6 +26,7 @@ from stripe_emulator.hosted_views import (
     SubView,
 )
 from stripe_emulator.protocol.errors import ApiError
+from stripe_emulator.resources import setup_intents
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Hosted:
                     return checkout_page.answer_challenge(self._engine, challenge, ok)
                 case portal_page.PURPOSE:
                     return portal_page.answer_challenge(self._engine, challenge, intent, ok)
+                case _ if intent["object"] == "setup_intent":
+                    return setup_intents.answer_challenge(self._engine, challenge, intent, ok)
                 case _:
                     return invoice_page.answer_challenge(self._engine, challenge, intent, ok)
 

@@ -9,7 +9,7 @@ from stripe_emulator.billing import collection, payments
 from stripe_emulator.billing.payments import challenge_of
 from stripe_emulator.hosted_views import CardInput, InvoicePageView, LineView, Outcome
 from stripe_emulator.resources import payment_methods
-from stripe_emulator.resources.payments import invoice_of
+from stripe_emulator.resources.payment_intents import invoice_of
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:

@@ -79,6 +79,7 @@ async def _serve(engine: Engine, api: Api, request: Request) -> Response:
         "&".join(part for part in (query, body) if part),
         request.headers.get("Authorization"),
         request.headers.get("Idempotency-Key"),
+        request.headers.get("Stripe-Version"),
     )
     try:
         api.begin(call)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator import agenda
 from stripe_emulator.billing import invoicing, standing
 from stripe_emulator.billing.payments import Attempt, confirm, create_intent
+from stripe_emulator.cards import AUTHENTICATION_REQUIRED
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 
@@ -102,6 +103,8 @@ def _record_failure(engine: Engine, invoice: Json, attempt: Attempt, method: Jso
             invoice.setdefault("_first_failure", now)
             invoice["next_payment_attempt"] = _next_try(engine, invoice, now)
     engine.emit("invoice.payment_failed", invoice)
+    if attempt.decline == AUTHENTICATION_REQUIRED:
+        engine.emit("invoice.payment_action_required", invoice)
     standing.after_failed(engine, invoice)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, GENERIC, Decline
+from stripe_emulator.billing import disputes, funds
+from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, GENERIC, Decline, TestCard
 from stripe_emulator.faults import take_decline
 from stripe_emulator.ids import new_id, token
 from stripe_emulator.rendering import public, renders, show
@@ -37,8 +38,9 @@ def create_intent(
     description: str | None = None,
     setup_future_usage: str | None = None,
     metadata: Json | None = None,
+    terms: Json | None = None,
 ) -> Json:
-    """A payment intent that waits for a payment method."""
+    """A payment intent that waits for a payment method; `terms` are further fields, as they are shown."""
     id = new_id("pi")
     intent: Json = {
         **nulls("payment_intent"),
@@ -61,6 +63,7 @@ def create_intent(
         "setup_future_usage": setup_future_usage,
         "status": "requires_payment_method",
         "_clock": clock,
+        **(terms or {}),
     }
     engine.store.add(intent)
     engine.emit("payment_intent.created", intent)
@@ -87,15 +90,35 @@ def confirm(engine: Engine, intent: Json, method: Json, *, off_session: bool, au
         return _decline(engine, intent, method, refusal)
     charge = _charge(engine, intent, method, None)
     method["_set_up"] = True
-    intent.update(
-        status="succeeded",
-        amount_received=intent["amount"],
-        latest_charge=charge["id"],
-        last_payment_error=None,
-    )
-    engine.emit("charge.succeeded", charge)
-    engine.emit("payment_intent.succeeded", intent)
+    intent.update(latest_charge=charge["id"], last_payment_error=None)
+    if intent["capture_method"] == "manual":
+        intent.update(status="requires_capture", amount_capturable=intent["amount"])
+        engine.emit("charge.succeeded", charge)
+        engine.emit("payment_intent.amount_capturable_updated", intent)
+    else:
+        intent.update(status="succeeded", amount_received=intent["amount"])
+        engine.emit("charge.succeeded", charge)
+        engine.emit("payment_intent.succeeded", intent)
+        _follow(engine, charge, card)
     return Attempt("succeeded")
+
+
+def capture(engine: Engine, intent: Json, amount: int) -> None:
+    """Take the money a card was authorised for, or a part of it; what is left is released."""
+    charge = engine.find("charge", intent["latest_charge"])
+    with engine.changing(charge, "charge.captured"):
+        charge.update(captured=True, amount_captured=amount)
+    intent.update(status="succeeded", amount_received=amount, amount_capturable=0)
+    engine.emit("payment_intent.succeeded", intent)
+    _follow(engine, charge, CARDS[engine.find("payment_method", charge["payment_method"])["_number"]])
+
+
+def _follow(engine: Engine, charge: Json, card: TestCard) -> None:
+    """What a test card brings about once its money is taken."""
+    if card.bypasses_pending:
+        funds.announce(engine, charge)
+    if card.dispute is not None:
+        disputes.open_dispute(engine, charge, card.dispute)
 
 
 def fail_authentication(engine: Engine, intent: Json) -> Attempt:
@@ -112,16 +135,29 @@ def cancel_intent(engine: Engine, intent: Json, reason: str) -> None:
     """Give up a payment intent that has not succeeded."""
     if intent["status"] in ("succeeded", "canceled"):
         return
+    if intent["status"] == "requires_capture":
+        charge = engine.find("charge", intent["latest_charge"])
+        with engine.changing(charge, "charge.refunded"):
+            charge.update(amount_refunded=charge["amount"], refunded=True)
     intent.update(
-        status="canceled", canceled_at=engine.now(intent.get("_clock")), cancellation_reason=reason, next_action=None
+        amount_capturable=0,
+        status="canceled",
+        canceled_at=engine.now(intent.get("_clock")),
+        cancellation_reason=reason,
+        next_action=None,
     )
     engine.emit("payment_intent.canceled", intent)
 
 
 def create_setup_intent(
-    engine: Engine, customer: str | None, *, clock: str | None, metadata: Json | None = None
+    engine: Engine,
+    customer: str | None,
+    *,
+    clock: str | None,
+    metadata: Json | None = None,
+    terms: Json | None = None,
 ) -> Json:
-    """A setup intent that waits for a payment method."""
+    """A setup intent that waits for a payment method; `terms` are further fields, as they are shown."""
     id = new_id("seti")
     intent: Json = {
         **nulls("setup_intent"),
@@ -137,6 +173,7 @@ def create_setup_intent(
         "status": "requires_payment_method",
         "usage": "off_session",
         "_clock": clock,
+        **(terms or {}),
     }
     engine.store.add(intent)
     engine.emit("setup_intent.created", intent)
@@ -195,6 +232,7 @@ def _new_challenge(engine: Engine, intent: Json) -> Json:
     if previous is not None:
         engine.store.remove(previous["id"])
     challenge = engine.store.add({"id": token(32), "object": CHALLENGE, "intent": intent["id"], "state": "open"})
+    challenge["back"] = intent.get("_return_url")
     intent["_challenge"] = challenge["id"]
     return challenge
 
@@ -202,7 +240,10 @@ def _new_challenge(engine: Engine, intent: Json) -> Json:
 def _next_action(engine: Engine, challenge: Json) -> Json:
     return {
         "type": "redirect_to_url",
-        "redirect_to_url": {"return_url": None, "url": f"{engine.base_url}/c/3ds/{challenge['id']}"},
+        "redirect_to_url": {
+            "return_url": challenge.get("back"),
+            "url": f"{engine.base_url}/c/3ds/{challenge['id']}",
+        },
     }
 
 
@@ -235,6 +276,7 @@ def _last_error(decline: Decline, method: str | None, charge: str | None) -> Jso
 
 def _charge(engine: Engine, intent: Json, method: Json, decline: Decline | None) -> Json:
     paid = decline is None
+    captured = paid and intent["capture_method"] != "manual"
     id = new_id("ch")
     card = method["card"]
     return engine.store.add(
@@ -243,11 +285,11 @@ def _charge(engine: Engine, intent: Json, method: Json, decline: Decline | None)
             "id": id,
             "object": "charge",
             "amount": intent["amount"],
-            "amount_captured": intent["amount"] if paid else 0,
+            "amount_captured": intent["amount"] if captured else 0,
             "amount_refunded": 0,
             "billing_details": method["billing_details"],
-            "calculated_statement_descriptor": "EMULATED INC" if paid else None,
-            "captured": paid,
+            "calculated_statement_descriptor": (intent["statement_descriptor"] or "EMULATED INC") if paid else None,
+            "captured": captured,
             "created": engine.now(intent.get("_clock")),
             "currency": intent["currency"],
             "customer": intent["customer"],
@@ -289,8 +331,10 @@ def _charge(engine: Engine, intent: Json, method: Json, decline: Decline | None)
                     "wallet": None,
                 },
             },
+            "receipt_email": intent["receipt_email"],
             "receipt_url": f"https://pay.stripe.com/receipts/{id}" if paid else None,
             "refunded": False,
+            "shipping": intent["shipping"],
             "status": "succeeded" if paid else "failed",
             "_clock": intent.get("_clock"),
         }

@@ -20,6 +20,7 @@ from stripe_emulator.protocol.expand import expand
 from stripe_emulator.protocol.forms import decode
 from stripe_emulator.protocol.paging import page
 from stripe_emulator.protocol.routing import Route, Router
+from stripe_emulator.protocol.versions import translate
 from stripe_emulator.rendering import as_list, show
 from stripe_emulator.resources.index import ROUTES
 from stripe_emulator.resources.invoice_previews import Undone
@@ -36,13 +37,16 @@ PAGING = ("limit", "starting_after", "ending_before", "created")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came: `encoded` is the form body or the query string."""
+    """
+    A request as it came: `encoded` is the form body or the query string, `version` its `Stripe-Version`.
+    """
 
     method: str
     path: str
     encoded: str
     authorization: str | None = None
     idempotency_key: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Api:
                     "Original-Request": kept["request_id"],
                 }
                 return Answer(kept["status"], kept["body"], headers)
-        params = parse(route.params, decode(call.encoded))
+        params = parse(route.params, translate(decode(call.encoded), route.params, call.version))
         body, status = self._work(call, route, ids, params, request_id, key, mark)
         return Answer(status, body, self._headers(call, request_id))
 

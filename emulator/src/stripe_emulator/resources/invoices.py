@@ -264,7 +264,7 @@ ROUTES = [
     Route("POST", "/v1/invoices/create_preview", create_preview, "InvoiceCreatePreviewParams"),
     Route("GET", "/v1/invoices/{id}", retrieve, "InvoiceRetrieveParams"),
     Route("POST", "/v1/invoices/{id}", update, "InvoiceUpdateParams"),
-    Route("DELETE", "/v1/invoices/{id}", delete, "InvoiceDeleteParams"),
+    Route("DELETE", "/v1/invoices/{id}", delete, "InvoiceDeleteParams", shown=True),
     Route("GET", "/v1/invoices/{id}/lines", list_lines, "InvoiceLineItemListParams"),
     Route("POST", "/v1/invoices/{id}/finalize", finalize, "InvoiceFinalizeInvoiceParams"),
     Route("POST", "/v1/invoices/{id}/pay", pay, "InvoicePayParams"),

@@ -249,6 +249,8 @@ def must_authenticate(method: Json, *, off_session: bool) -> bool:
     authentication = CARDS[method["_number"]].authentication
     if authentication == "always":
         return True
+    if authentication == "until_set_up":
+        return not method["_set_up"]
     return authentication == "on_setup" and not (method["_set_up"] or (off_session and method["customer"] is not None))
 
 

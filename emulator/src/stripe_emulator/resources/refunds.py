@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 from stripe_emulator.validation.responses import nulls
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Give back a charge or a part of it; never more than is left."""
     charge = _charge(engine, params)
-    left = charge["amount"] - charge["amount_refunded"]
-    if left == 0:
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    if left <= 0:
         raise invalid(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", param="charge"
         )
@@ -50,7 +51,20 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     engine.emit("refund.created", refund)
     with engine.changing(charge, "charge.refunded"):
         charge["amount_refunded"] += amount
-        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+        charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
+    return refund
+
+
+def update(engine: Engine, ids: list[str], params: Params) -> Reply:
+    """Its metadata. Both events of a changed refund are sent, as Stripe does."""
+    refund = engine.find("refund", ids[0])
+    before = dict(refund["metadata"])
+    refund["metadata"] = merged(refund["metadata"], params)
+    previous = {name: before.get(name) for name in before.keys() | refund["metadata"].keys()}
+    changed = {name: value for name, value in previous.items() if refund["metadata"].get(name) != value}
+    if changed:
+        for type in ("refund.updated", "charge.refund.updated"):
+            engine.emit(type, refund, {"metadata": changed})
     return refund
 
 
@@ -75,7 +89,7 @@ def _charge(engine: Engine, params: Params) -> Json:
     if "payment_intent" in params:
         intent = engine.find("payment_intent", params["payment_intent"], param="payment_intent")
         charge = engine.store.get(intent["latest_charge"] or "", "charge")
-        if charge is None or not charge["paid"]:
+        if charge is None or not charge["captured"]:
             raise invalid(
                 f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
                 param="payment_intent",
@@ -88,4 +102,5 @@ ROUTES = [
     Route("POST", "/v1/refunds", create, "RefundCreateParams"),
     Route("GET", "/v1/refunds", listing, "RefundListParams"),
     Route("GET", "/v1/refunds/{id}", retrieve, "RefundRetrieveParams"),
+    Route("POST", "/v1/refunds/{id}", update, "RefundUpdateParams"),
 ]

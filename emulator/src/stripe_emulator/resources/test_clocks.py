@@ -28,6 +28,7 @@ OWNED = (
     "payment_intent",
     "setup_intent",
     "charge",
+    "dispute",
     "refund",
     "payment_method",
     "checkout.session",
