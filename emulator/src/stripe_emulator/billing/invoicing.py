@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts
+from stripe_emulator.billing import balance, discounts
 from stripe_emulator.billing.lines import line_of, pending_items
 from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.ids import new_id, token
@@ -131,18 +131,18 @@ def draft(
     return invoice
 
 
-def add_up(engine: Engine, invoice: Json, balance: int) -> None:
-    """Sum a draft's lines; `balance` is what the customer owes (or, negative, is owed) besides."""
+def add_up(engine: Engine, invoice: Json, starting: int) -> None:
+    """Sum a draft's lines; `starting` is what the customer owes (or, negative, is owed) besides."""
     discounts.apply(engine, invoice)
     subtotal = sum(line["amount"] for line in invoice["lines"])
     total = subtotal - sum(cut["amount"] for cut in invoice["total_discount_amounts"])
-    due = 0 if total < 0 else max(0, total + balance)
+    due = 0 if total < 0 else max(0, total + starting)
     invoice.update(
         subtotal=subtotal,
         subtotal_excluding_tax=subtotal,
         total=total,
         total_excluding_tax=total,
-        starting_balance=balance,
+        starting_balance=starting,
         amount_due=due,
         amount_remaining=due,
     )
@@ -173,8 +173,14 @@ def finalize(engine: Engine, invoice: Json) -> None:
         invoice["due_date"] = now + (invoice.get("_days_until_due") or 30) * DAY
     invoice["status_transitions"]["finalized_at"] = now
     if ending != customer["balance"]:
-        with engine.changing(customer, "customer.updated"):
-            customer["balance"] = ending
+        balance.book(
+            engine,
+            customer,
+            ending - customer["balance"],
+            type="applied_to_invoice",
+            currency=invoice["currency"],
+            invoice=invoice["id"],
+        )
     engine.emit("invoice.finalized", invoice)
 
 
@@ -211,7 +217,22 @@ def void(engine: Engine, invoice: Json) -> None:
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"You can only pass in open or uncollectible invoices. This invoice is {invoice['status']}.")
     _close(engine, invoice, "void", "voided_at")
+    _give_back(engine, invoice)
     engine.emit("invoice.voided", invoice)
+
+
+def _give_back(engine: Engine, invoice: Json) -> None:
+    """A voided invoice leaves the balance as if it had never been."""
+    taken = (invoice["ending_balance"] or 0) - invoice["starting_balance"]
+    if taken:
+        balance.book(
+            engine,
+            engine.find("customer", invoice["customer"]),
+            -taken,
+            type="unapplied_from_invoice",
+            currency=invoice["currency"],
+            invoice=invoice["id"],
+        )
 
 
 def mark_uncollectible(engine: Engine, invoice: Json, *, reason: str = "user_forgiven") -> None:

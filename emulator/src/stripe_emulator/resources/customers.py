@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import standing
+from stripe_emulator.billing.balance import book
 from stripe_emulator.ids import new_id, token
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
@@ -31,7 +32,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         if sum(customer["test_clock"] == clock for customer in engine.store.scan("customer")) >= MAX_PER_CLOCK:
             raise invalid(f"A test clock can have at most {MAX_PER_CLOCK} customers.", param="test_clock")
     customer = make(engine, clock=clock)
-    _apply(engine, customer, params)
+    _apply(engine, customer, params, new=True)
     method = params.get("payment_method")
     if method is not None:
         payment_methods.attach(
@@ -114,7 +115,7 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     ]
 
 
-def _apply(engine: Engine, customer: Json, params: Params) -> None:
+def _apply(engine: Engine, customer: Json, params: Params, *, new: bool = False) -> None:
     for name in TEXTS:
         if name in params:
             customer[name] = params[name] or None
@@ -126,8 +127,14 @@ def _apply(engine: Engine, customer: Json, params: Params) -> None:
             if name == "address" and sent is not None:
                 sent = {**payment_methods.EMPTY_ADDRESS, **sent}
             customer[name] = sent
-    if "balance" in params:
-        customer["balance"] = params["balance"]
+    if "balance" in params and params["balance"] != customer["balance"]:
+        book(
+            engine,
+            customer,
+            params["balance"] - customer["balance"],
+            type="initial" if new else "adjustment",
+            currency=customer["currency"] or engine.settings.default_currency,
+        )
     if "tax_exempt" in params:
         customer["tax_exempt"] = params["tax_exempt"] or "none"
     if "invoice_prefix" in params:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stripe_emulator.resources import (
     account,
     balance,
+    balance_transactions,
     charges,
     checkout_sessions,
     coupons,
@@ -31,6 +32,7 @@ from stripe_emulator.resources import (
 ROUTES = [
     *account.ROUTES,
     *balance.ROUTES,
+    *balance_transactions.ROUTES,
     *charges.ROUTES,
     *checkout_sessions.ROUTES,
     *coupons.ROUTES,
@@ -38,8 +40,8 @@ ROUTES = [
     *disputes.ROUTES,
     *event_log.ROUTES,
     *invoices.ROUTES,
-    *payment_methods.ROUTES,
     *payment_intents.ROUTES,
+    *payment_methods.ROUTES,
     *plans.ROUTES,
     *portal_configurations.ROUTES,
     *portal_sessions.ROUTES,
