@@ -7,7 +7,7 @@ that listens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 DELIVERY = "_delivery"
+
+_FOLLOWERS: list[tuple[str, Callable[[Engine, Json], None]]] = []
 
 
 def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -> Json:
@@ -52,7 +54,15 @@ def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -
         if endpoint["status"] == "enabled" and listens(endpoint, type):
             event["pending_webhooks"] += 1
             queue_delivery(engine, event, endpoint)
+    for prefix, work in _FOLLOWERS:
+        if type.startswith(prefix):
+            work(engine, value)
     return event
+
+
+def follow(prefix: str, work: Callable[[Engine, Json], None]) -> None:
+    """Let something be done about the object of every event whose type begins with `prefix`."""
+    _FOLLOWERS.append((prefix, work))
 
 
 def queue_delivery(engine: Engine, event: Json, endpoint: Json) -> Json:
