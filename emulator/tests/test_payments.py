@@ -231,3 +231,38 @@ def test_an_invoice_that_wants_authentication_says_so(shop: Shop) -> None:
     with pytest.raises(stripe.CardError):
         shop.api.invoices.pay(invoice.id, {"payment_method": method.id})
     assert {"invoice.payment_failed", "invoice.payment_action_required"} <= set(shop.types_since())
+
+
+def test_checkout_is_completed_by_the_two_calls_of_the_stripe_cli(shop: Shop) -> None:
+    """[REC] the CLI's fixture of checkout.session.completed: an amount that is not shown is refused."""
+    product = shop.api.products.create({"name": "Book"})
+    price = shop.api.prices.create({"product": product.id, "unit_amount": 1500, "currency": "usd"})
+    address: Any = {"line1": "510 Townsend St", "postal_code": "94103", "country": "US"}
+    session = shop.session(
+        price.id, mode="payment", payment_intent_data={"shipping": {"name": "Jenny Rosen", "address": address}}
+    )
+    assert shop.http("GET", f"/v1/payment_pages/{session.id}").json()["id"] == session.id
+    method = shop.api.payment_methods.create(
+        {"type": "card", "card": {"token": "tok_visa"}, "billing_details": {"email": "a@example.com"}}
+    )
+    confirm = f"/v1/payment_pages/{session.id}/confirm"
+    refused = shop.http("POST", confirm, data={"payment_method": method.id, "expected_amount": "1"})
+    assert refused.json()["error"]["param"] == "expected_amount"
+    done = shop.http("POST", confirm, data={"payment_method": method.id, "expected_amount": "1500"}).json()
+    assert (done["status"], done["payment_status"]) == ("complete", "paid")
+    intent = shop.api.payment_intents.retrieve(done["payment_intent"])
+    assert intent.shipping is not None
+    assert intent.shipping.name == "Jenny Rosen"
+    again = shop.http("POST", confirm, data={"payment_method": method.id, "expected_amount": "1500"})
+    assert again.status_code == 400
+
+
+def test_a_declined_card_leaves_the_checkout_page_open(shop: Shop) -> None:
+    """[INF] as the page itself does."""
+    session = shop.session(shop.price().id)
+    method = shop.api.payment_methods.create(
+        {"type": "card", "card": {"token": "tok_chargeCustomerFail"}, "billing_details": {"email": "a@example.com"}}
+    )
+    form = {"payment_method": method.id, "expected_amount": "3000"}
+    assert shop.http("POST", f"/v1/payment_pages/{session.id}/confirm", data=form).status_code == 402
+    assert shop.api.checkout.sessions.retrieve(session.id).status == "open"

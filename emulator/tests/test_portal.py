@@ -43,6 +43,15 @@ def test_without_a_configuration_of_the_account_one_must_be_named(shop: Shop) ->
     assert "default configuration has not been created" in str(caught.value)
 
 
+def test_saving_the_settings_makes_the_default_configuration(shop: Shop) -> None:
+    """docs.stripe.com/customer-management/configure-portal: saved once in the Dashboard, it needs no naming."""
+    default = shop.pages.post("/_emulator/portal/default").json()
+    assert default["is_default"]
+    session = shop.api.billing_portal.sessions.create({"customer": shop.customer().id})
+    assert session.configuration == default["id"]
+    assert shop.pages.post("/_emulator/portal/default").json()["id"] == default["id"]
+
+
 def test_a_scheduled_end_sets_cancel_at_only(shop: Shop) -> None:
     """[DOC billing-mode/compare; stripe-node#2470] flexible mode: cancel_at_period_end stays false."""
     customer = shop.customer()

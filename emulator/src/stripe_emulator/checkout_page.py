@@ -104,6 +104,14 @@ def set_promotion_code(engine: Engine, session: Json, code: str | None) -> Outco
     return Outcome("complete")
 
 
+def pay_with(engine: Engine, session: Json, method: Json) -> Outcome:
+    """Submit the page of an open session with a payment method that is there already."""
+    address = _email(engine, session) or method["billing_details"]["email"] or ""
+    if "@" not in address:
+        return Outcome("declined", "Enter your email address.", "email")
+    return _take(engine, session, method, address, authenticated=False)
+
+
 def answer_challenge(engine: Engine, challenge: Json, ok: bool) -> Outcome:
     """What follows a 3D Secure challenge of a Checkout page."""
     session = checkout_sessions.find(engine, challenge["session"])
@@ -164,6 +172,7 @@ def _prepare(engine: Engine, session: Json) -> Json:
             description="Subscription creation" if session["mode"] == "subscription" else None,
             setup_future_usage="off_session" if session["mode"] == "subscription" else None,
             metadata=session["_intent_metadata"],
+            terms=session.get("_intent_terms"),
         )
     else:
         intent = create_setup_intent(

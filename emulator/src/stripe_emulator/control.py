@@ -21,7 +21,7 @@ from stripe_emulator.engine import Engine
 from stripe_emulator.events import DELIVERY
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.rendering import public, show
-from stripe_emulator.resources import webhook_endpoints
+from stripe_emulator.resources import portal_configurations, webhook_endpoints
 from stripe_emulator.settings import DAY
 from stripe_emulator.skipping import seconds_to
 
@@ -48,6 +48,7 @@ def control_routes() -> list[Route]:
         Route("/_emulator/faults", clear_faults, methods=["DELETE"]),
         Route("/_emulator/faults/decline-next", decline_next, methods=["POST"]),
         Route("/_emulator/endpoints", add_endpoint, methods=["POST"]),
+        Route("/_emulator/portal/default", save_portal_default, methods=["POST"]),
         Route("/_emulator/objects/{id}", read_object),
         Route("/_emulator/events", list_events),
         Route("/_emulator/deliveries", list_deliveries),
@@ -146,6 +147,14 @@ async def add_endpoint(request: Request) -> Response:
     except ApiError as error:
         return JSONResponse(error.envelope(""), status_code=error.status)
     return JSONResponse({"id": endpoint["id"], "url": endpoint["url"], "secret": endpoint["_secrets"][0]})
+
+
+async def save_portal_default(request: Request) -> Response:
+    """Save the portal's settings, as in the Dashboard; from then on sessions need no configuration."""
+    engine = _engine(request)
+    with engine.transaction():
+        configuration = portal_configurations.save_default(engine)
+    return JSONResponse(show(engine, configuration))
 
 
 async def read_object(request: Request) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.state import Json
@@ -23,14 +23,14 @@ Handler = Callable[["Engine", list[str], Params], Reply]
 @dataclass(frozen=True, slots=True)
 class Route:
     """
-    One endpoint. `params` names a TypedDict below `stripe.params`. A handler's `Json` answer is shown as its kind is
-    shown, unless `shown` says it is so already.
+    One endpoint. `params` names a TypedDict below `stripe.params`, or is one when the SDK has none. A handler's `Json`
+    answer is shown as its kind is shown, unless `shown` says it is so already.
     """
 
     method: str
     path: str
     handler: Handler
-    params: str
+    params: str | type[Any]
     shown: bool = False
 
 

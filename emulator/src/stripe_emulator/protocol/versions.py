@@ -22,7 +22,7 @@ _WITHOUT_TYPES = frozenset(
 )
 
 
-def translate(sent: dict[str, Any], params: str, version: str | None) -> dict[str, Any]:
+def translate(sent: dict[str, Any], params: str | type[Any], version: str | None) -> dict[str, Any]:
     """
     The parameters of a request by today's names.
 

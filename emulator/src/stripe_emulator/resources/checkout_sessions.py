@@ -12,6 +12,7 @@ from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, includes, public, renders, show
 from stripe_emulator.resources import checkout_discounts, customers, prices
 from stripe_emulator.resources.metadata import merged
+from stripe_emulator.resources.payment_methods import shipping_of
 from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
@@ -113,6 +114,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "_clock": clock,
         "_subscription_data": _subscription_data(engine, details, mode, now),
         "_intent_metadata": params.at("payment_intent_data").get("metadata") or {},
+        "_intent_terms": {"shipping": shipping_of(params.at("payment_intent_data"))},
         "_setup_metadata": params.at("setup_intent_data").get("metadata") or {},
     }
     checkout_discounts.price(engine, session)

@@ -45,7 +45,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
             "automatic_payment_methods": {"allow_redirects": "always", **automatic} if automatic else None,
             "capture_method": params.get("capture_method", "automatic_async"),
             "confirmation_method": params.get("confirmation_method", "automatic"),
-            "shipping": _shipping(params),
+            "shipping": payment_methods.shipping_of(params),
         },
     )
     wanted = params.get("payment_method")
@@ -84,7 +84,7 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     if "customer" in params:
         intent["customer"] = customers.existing(engine, params["customer"], param="customer")["id"]
     if "shipping" in params:
-        intent["shipping"] = _shipping(params)
+        intent["shipping"] = payment_methods.shipping_of(params)
     intent.update({name: params[name] or None for name in DETAILS if name in params})
     intent["metadata"] = merged(intent["metadata"], params)
     if "payment_method" in params:
@@ -109,7 +109,7 @@ def confirm(engine: Engine, ids: list[str], params: Params) -> Reply:
         if name in params:
             intent[name] = params[name] or None
     if "shipping" in params:
-        intent["shipping"] = _shipping(params)
+        intent["shipping"] = payment_methods.shipping_of(params)
     return _confirm(engine, intent, params.get("payment_method"), params)
 
 
@@ -192,15 +192,6 @@ def _refusal(engine: Engine, intent: Json, error: ApiError) -> ApiError:
 def _choose(engine: Engine, intent: Json, wanted: str) -> None:
     method = payment_methods.usable(engine, wanted, None, param="payment_method")
     intent.update(payment_method=method["id"], status="requires_confirmation")
-
-
-def _shipping(params: Params) -> Json | None:
-    sent = params.plain("shipping")
-    if not sent:
-        return None
-    address = {**payment_methods.EMPTY_ADDRESS, **sent["address"]}
-    optional = {name: sent.get(name) for name in ("carrier", "phone", "tracking_number")}
-    return {**optional, "name": sent["name"], "address": address}
 
 
 def _positive(amount: int, param: str) -> int:

@@ -121,6 +121,16 @@ def _billing_details(given: Json) -> Json:
     }
 
 
+def shipping_of(params: Params) -> Json | None:
+    """Where a request's `shipping` sends the goods."""
+    sent = params.plain("shipping")
+    if not sent:
+        return None
+    address = {**EMPTY_ADDRESS, **sent["address"]}
+    optional = {name: sent.get(name) for name in ("carrier", "phone", "tracking_number")}
+    return {**optional, "name": sent["name"], "address": address}
+
+
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """`type=card` with a number or a token."""
     if params.get("type") != "card":

@@ -37,11 +37,40 @@ OFF: Json = {
     },
 }
 
+DASHBOARD: Json = {
+    "customer_update": {"allowed_updates": ["name", "email", "address", "phone", "tax_id"], "enabled": True},
+    "invoice_history": {"enabled": True},
+    "payment_method_update": {"enabled": True},
+    "subscription_cancel": {"enabled": True},
+}
+"""What the Dashboard has switched on when the settings are first saved."""
+
 
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """A configuration; features not named are off."""
+    configuration = _new(engine)
+    _apply(engine, configuration, params)
+    engine.store.add(configuration)
+    engine.emit("billing_portal.configuration.created", configuration)
+    return configuration
+
+
+def save_default(engine: Engine) -> Json:
+    """The account's default one, as saving the portal's settings in the Dashboard makes it. There is only one."""
+    for configuration in engine.store.scan("billing_portal.configuration"):
+        if configuration["is_default"]:
+            return configuration
+    configuration = _new(engine)
+    configuration["is_default"] = True
+    configuration["features"] = _merge(OFF, DASHBOARD)
+    engine.store.add(configuration)
+    engine.emit("billing_portal.configuration.created", configuration)
+    return configuration
+
+
+def _new(engine: Engine) -> Json:
     now = engine.now()
-    configuration: Json = {
+    return {
         **nulls("billing_portal.configuration"),
         "id": new_id("bpc"),
         "object": "billing_portal.configuration",
@@ -55,10 +84,6 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "metadata": {},
         "updated": now,
     }
-    _apply(engine, configuration, params)
-    engine.store.add(configuration)
-    engine.emit("billing_portal.configuration.created", configuration)
-    return configuration
 
 
 def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:

@@ -41,9 +41,9 @@ def typed_dict(name: str) -> Any:
     return getattr(importlib.import_module(package), class_name)
 
 
-def parse(name: str, sent: dict[str, Any]) -> Params:
-    """Validate and coerce what was sent; raises ApiError as Stripe answers."""
-    return _object(typed_dict(name), sent, "")
+def parse(params: str | type[Any], sent: dict[str, Any]) -> Params:
+    """Validate and coerce what was sent for a TypedDict or the name of one; raises ApiError as Stripe answers."""
+    return _object(typed_dict(params) if isinstance(params, str) else params, sent, "")
 
 
 @cache

@@ -1,0 +1,133 @@
+"""
+The official Stripe CLI against the emulator: a client that nobody here wrote.
+
+Each trigger makes its objects by the CLI's own fixtures, so that "Trigger succeeded" and the event in the log say that
+the emulator understood every request of them. [EMULATOR.md, Stripe CLI triggers to pass]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator.tests.shop import KEY
+from scripts import stripe_cli
+from stripe_emulator import Emulator
+
+TRIGGERS = """
+balance.available billing_portal.configuration.created billing_portal.configuration.updated
+billing_portal.session.created charge.captured charge.dispute.created charge.failed charge.refund.updated
+charge.refunded charge.succeeded checkout.session.completed checkout.session.expired coupon.created coupon.deleted
+coupon.updated customer.created customer.deleted customer.subscription.created customer.subscription.deleted
+customer.subscription.paused customer.subscription.trial_will_end customer.subscription.updated customer.updated
+invoice.created invoice.deleted invoice.finalized invoice.marked_uncollectible invoice.paid
+invoice.payment_action_required invoice.payment_failed invoice.updated invoice.voided invoiceitem.created
+invoiceitem.deleted payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created
+payment_intent.payment_failed payment_intent.requires_action payment_intent.succeeded payment_method.attached
+payment_method.detached payment_method.updated plan.created plan.deleted plan.updated price.created price.updated
+product.created product.deleted product.updated setup_intent.canceled setup_intent.created
+setup_intent.requires_action setup_intent.setup_failed setup_intent.succeeded subscription.payment_failed
+subscription.payment_succeeded test_helpers.test_clock.advancing test_helpers.test_clock.created
+test_helpers.test_clock.deleted test_helpers.test_clock.ready
+"""
+
+EMITTED_AS = {
+    "subscription.payment_failed": "invoice.payment_failed",
+    "subscription.payment_succeeded": "invoice.payment_succeeded",
+}
+"""The CLI's own names for two events."""
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def executable() -> Path:
+    return stripe_cli.find() or stripe_cli.install()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("stripe_cli")
+    return {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "STRIPE_API_KEY": KEY,
+        "STRIPE_CLI_TELEMETRY_OPTOUT": "1",
+    }
+
+
+@pytest.fixture
+def stripe(running: Emulator, executable: Path, environment: dict[str, str]) -> Cli:
+    """Runs `stripe …` to its end against the emulator."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(executable), *arguments, "--api-base", running.url]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def empty(running: Emulator) -> Iterator[None]:
+    running.reset()
+    yield
+    assert running.shape_failures == []
+
+
+@pytest.mark.parametrize("event", TRIGGERS.split())
+def test_the_cli_triggers(event: str, running: Emulator, stripe: Cli) -> None:
+    httpx.post(f"{running.url}/_emulator/portal/default", trust_env=False)
+    before = len(running.events())
+    done = stripe("trigger", event)
+    assert "Trigger succeeded" in done.stdout, done.stdout + done.stderr
+    types = [one["type"] for one in _settled(running)[before:]]
+    assert EMITTED_AS.get(event, event) in types
+
+
+def test_a_trigger_of_what_is_not_here_says_so(stripe: Cli) -> None:
+    """[EMULATOR.md] nothing passes by silence."""
+    done = stripe("trigger", "payout.created")
+    assert done.returncode == 1
+    assert "stripe_emulator does not have this endpoint" in done.stdout + done.stderr
+
+
+def test_resource_commands_work(running: Emulator, stripe: Cli) -> None:
+    """docs.stripe.com/cli/resources"""
+    made = _json(stripe("customers", "create", "--email", "jenny@example.com", "-d", "metadata[plan]=pro"))
+    assert (made["email"], made["metadata"]) == ("jenny@example.com", {"plan": "pro"})
+    assert _json(stripe("customers", "retrieve", made["id"]))["id"] == made["id"]
+    assert [one["id"] for one in _json(stripe("customers", "list"))["data"]] == [made["id"]]
+    assert running.get(made["id"])["email"] == "jenny@example.com"
+
+
+def test_get_post_and_delete_work(running: Emulator, stripe: Cli) -> None:
+    """docs.stripe.com/cli/get, /post and /delete"""
+    made = _json(stripe("post", "/v1/customers", "-d", "name=Jenny"))
+    assert _json(stripe("get", f"/v1/customers/{made['id']}"))["name"] == "Jenny"
+    assert _json(stripe("get", made["id"]))["name"] == "Jenny"
+    assert _json(stripe("delete", f"/v1/customers/{made['id']}", "--confirm"))["deleted"]
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _settled(emulator: Emulator) -> list[dict[str, Any]]:
+    """Every event, once begun advances of test clocks are done."""
+    emulator.wait_for_deliveries()
+    return emulator.events()
