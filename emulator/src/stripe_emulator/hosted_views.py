@@ -16,10 +16,10 @@ OutcomeKind = Literal["complete", "declined", "requires_action", "closed"]
 class CardInput:
     """A card as typed into a form: `number` may hold spaces; month and year are integers, the year has four digits."""
 
-    number: str
+    number: str = field(repr=False)
     exp_month: int
     exp_year: int
-    cvc: str
+    cvc: str = field(repr=False)
     name: str | None = None
 
 
