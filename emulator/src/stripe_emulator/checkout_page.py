@@ -211,6 +211,8 @@ def _complete(engine: Engine, session: Json, email: str, method: Json | None, in
             email, (method["billing_details"]["name"] if method else None) or (customer["name"] if customer else None)
         ),
     )
+    if session["automatic_tax"]["enabled"]:
+        session["automatic_tax"]["status"] = "complete"
     engine.emit("checkout.session.completed", session)
     return Outcome("complete", redirect=success_url(session))
 
@@ -250,6 +252,7 @@ def _subscribe(
         billing_mode=data["billing_mode"],
         discounts=[wish] if wish else [],
         checkout_session=session["id"],
+        automatic_tax=session["automatic_tax"]["enabled"],
     )
     items: list[tuple[Json, int, Json]] = [
         (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"] if item["_recurring"]

@@ -30,7 +30,7 @@ def book(
     description: str | None = None,
     metadata: Json | None = None,
 ) -> Json:
-    """Enter a credit (negative) or a debit in the ledger; the balance is the sum of all entries. An `initial` one is no news."""
+    """Enter a credit (negative) or a debit in the ledger; the balance is their sum. An `initial` entry is no news."""
     if customer["currency"] not in (None, currency):
         raise invalid(
             f"This customer's balance is in {customer['currency']}; stripe_emulator keeps one currency a customer.",

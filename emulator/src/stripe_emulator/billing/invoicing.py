@@ -65,13 +65,7 @@ def draft(
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": auto_advance,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
+        "automatic_tax": _automatic_tax(subscription),
         "automatically_finalizes_at": now + engine.settings.finalize_after if auto_advance else None,
         "billing_reason": reason,
         "collection_method": subscription["collection_method"] if subscription else "charge_automatically",
@@ -320,6 +314,17 @@ def _close(engine: Engine, invoice: Json, status: str, transition: str) -> None:
         if payment is not None:
             payment["status"] = "canceled"
             payment["status_transitions"]["canceled_at"] = engine.now(invoice["test_clock"])
+
+
+def _automatic_tax(subscription: Json | None) -> Json:
+    enabled = subscription is not None and subscription["automatic_tax"]["enabled"]
+    return {
+        "disabled_reason": None,
+        "enabled": enabled,
+        "liability": {"type": "self"} if enabled else None,
+        "provider": "stripe" if enabled else None,
+        "status": "complete" if enabled else None,
+    }
 
 
 def _parent(subscription: Json | None) -> Json | None:

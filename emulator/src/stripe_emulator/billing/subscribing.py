@@ -37,6 +37,7 @@ class Terms:
     days_until_due: int | None = None
     billing_mode: str = "flexible"
     off_session: bool = False
+    automatic_tax: bool = False
     discounts: list[Wish] = field(default_factory=list)
     item_discounts: dict[int, list[Wish]] = field(default_factory=dict)
     """By the items' positions."""
@@ -57,7 +58,7 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         **nulls("subscription"),
         "id": id,
         "object": "subscription",
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "automatic_tax": automatic_tax(terms.automatic_tax),
         "billing_cycle_anchor": anchor,
         "billing_mode": _billing_mode(terms.billing_mode),
         "billing_schedules": [],
@@ -192,6 +193,12 @@ def first_invoice(engine: Engine, customer: Json, subscription: Json, terms: Ter
     )
     subscription["latest_invoice"] = invoice["id"]
     return invoice
+
+
+def automatic_tax(enabled: bool) -> Json:
+    """A subscription's `automatic_tax`: without a tax registration nothing is collected. See
+    https://docs.stripe.com/tax/registering"""
+    return {"disabled_reason": None, "enabled": enabled, "liability": {"type": "self"} if enabled else None}
 
 
 def announce_trial(engine: Engine, subscription: Json) -> None:

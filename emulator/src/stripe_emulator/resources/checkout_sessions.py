@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 IGNORED = (
     "adaptive_pricing",
-    "automatic_tax",
     "branding_settings",
     "consent_collection",
     "custom_text",
@@ -67,7 +66,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "object": "checkout.session",
         "adaptive_pricing": {"enabled": False} if mode != "setup" else None,
         "allow_promotion_codes": params.get("allow_promotion_codes"),
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": _automatic_tax(params.at("automatic_tax").get("enabled", False)),
         "billing_address_collection": params.get("billing_address_collection"),
         "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
@@ -245,6 +244,17 @@ def _line_item(engine: Engine, sent: Params) -> Json:
         "quantity": quantity,
         "_recurring": price["recurring"] is not None,
         "_currency": price["currency"],
+    }
+
+
+def _automatic_tax(enabled: bool) -> Json:
+    if not enabled:
+        return {"enabled": False, "liability": None, "provider": None, "status": None}
+    return {
+        "enabled": True,
+        "liability": {"type": "self"},
+        "provider": "stripe",
+        "status": "requires_location_inputs",
     }
 
 

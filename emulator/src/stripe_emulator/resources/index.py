@@ -27,6 +27,7 @@ from stripe_emulator.resources import (
     setup_intents,
     subscription_items,
     subscriptions,
+    tax_rates,
     test_clocks,
     webhook_endpoints,
 )
@@ -56,6 +57,7 @@ ROUTES = [
     *setup_intents.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *tax_rates.ROUTES,
     *test_clocks.ROUTES,
     *webhook_endpoints.ROUTES,
 ]

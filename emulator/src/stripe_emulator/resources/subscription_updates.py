@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.billing import collection, discounts, invoicing, lines, pending_updates, renewal, standing
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
-from stripe_emulator.billing.subscribing import announce_trial, make_item
+from stripe_emulator.billing.subscribing import announce_trial, automatic_tax, make_item
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply
 from stripe_emulator.resources import payment_methods, prices
@@ -39,7 +39,7 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     it. Another interval, or `billing_cycle_anchor[type]=now`, begins a new period at once and invoices it.
     """
     subscription = engine.find("subscription", ids[0])
-    params.ignore("automatic_tax", "off_session")
+    params.ignore("off_session")
     if subscription["status"] in standing.ENDED and any(name not in AFTER_THE_END for name in params.as_names()):
         raise invalid(
             "A canceled subscription can only update its cancellation_details and metadata.",
@@ -172,6 +172,8 @@ def _simple(engine: Engine, subscription: Json, params: Params) -> None:
     settings = params.at("payment_settings")
     if "save_default_payment_method" in settings:
         subscription["payment_settings"]["save_default_payment_method"] = settings["save_default_payment_method"]
+    if "automatic_tax" in params:
+        subscription["automatic_tax"] = automatic_tax(params.at("automatic_tax").get("enabled", False))
     if "collection_method" in params:
         subscription["collection_method"] = params["collection_method"]
     if "days_until_due" in params:

@@ -20,7 +20,7 @@ from stripe_emulator.validation.params import Params
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
-IGNORED = ("automatic_tax", "off_session", "payment_method_options", "expand")
+IGNORED = ("off_session", "payment_method_options", "expand")
 
 
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -117,6 +117,7 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
         collection_method=collection_method,
         days_until_due=params.get("days_until_due"),
         billing_mode=params.at("billing_mode").get("type", "flexible"),
+        automatic_tax=params.at("automatic_tax").get("enabled", False),
     )
 
 
