@@ -68,8 +68,12 @@ def test_form_strings_become_the_declared_types() -> None:
 
 
 def test_every_endpoint_has_its_typed_dict_in_the_sdk() -> None:
+    """Only the two calls of Checkout's own page are in no SDK; they bring their own."""
     for route in ROUTES:
-        assert typed_dict(route.params).__annotations__ is not None, route
+        if isinstance(route.params, str):
+            assert typed_dict(route.params).__annotations__ is not None, route
+        else:
+            assert route.path.startswith("/v1/payment_pages/"), route
 
 
 def test_the_wire_carries_the_error_the_sdk_raises(shop: Shop) -> None:
