@@ -10,13 +10,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from stripe import Webhook
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
+from emulator.tests.receiver import Receiver
 from emulator.tests.shop import KEY
 from scripts import stripe_cli
 from stripe_emulator import Emulator
@@ -131,3 +136,42 @@ def _settled(emulator: Emulator) -> list[dict[str, Any]]:
     """Every event, once begun advances of test clocks are done."""
     emulator.wait_for_deliveries()
     return emulator.events()
+
+
+def test_listen_forwards_events_signed_with_the_secret_it_prints(
+    running: Emulator, stripe: Cli, executable: Path, environment: dict[str, str]
+) -> None:
+    """docs.stripe.com/cli/listen"""
+    secret = stripe("listen", "--print-secret").stdout.strip()
+    with Receiver() as app:
+        options = ["--all-snapshot", "--forward-to", app.url, "--api-base", running.url, "--skip-update"]
+        command = [str(executable), "listen", *options]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stderr is not None
+            assert any(secret in line for line in process.stderr)
+            stripe("trigger", "customer.created")
+            _wait(lambda: len(app.bodies) == 1)
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+            assert process.stderr is not None
+            process.stderr.close()
+    assert Webhook.construct_event(app.bodies[0], app.signatures[0], secret).type == "customer.created"
+
+
+def test_a_session_that_is_not_known_is_refused(running: Emulator) -> None:
+    """[stripe-cli pkg/websocket/client.go] by these words the CLI knows to begin a new session."""
+    socket = running.url.replace("http", "ws") + "/v1/stripecli/socket"
+    with pytest.raises(InvalidStatus) as caught, connect(socket, additional_headers={"Websocket-Id": "cliws_none"}):
+        pass
+    assert json.loads(caught.value.response.body)["error"]["message"] == "Unknown WebSocket ID."
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -53,7 +53,7 @@ def serve(
         access_log=False,
         http="httptools",
         lifespan="on",
-        ws="none",
+        ws="websockets-sansio",
         timeout_graceful_shutdown=2,
     )
     try:

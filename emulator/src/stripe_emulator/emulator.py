@@ -76,7 +76,7 @@ class Emulator:
             access_log=False,
             http="httptools",
             lifespan="on",
-            ws="none",
+            ws="websockets-sansio",
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)

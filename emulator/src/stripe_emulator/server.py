@@ -22,6 +22,7 @@ from stripe_emulator.engine import Engine
 from stripe_emulator.faults import take_fault
 from stripe_emulator.hosted import Hosted
 from stripe_emulator.ids import new_id
+from stripe_emulator.listening import Listening
 from stripe_emulator.pages import routes as page_routes
 from stripe_emulator.protocol.api import Answer, Api, Call
 from stripe_emulator.protocol.errors import ApiError
@@ -36,11 +37,16 @@ JSON_TYPE = "application/json"
 def build_app(engine: Engine) -> Starlette:
     """The emulator as an ASGI application over an engine."""
     deliverer = Deliverer(engine)
+    listening = Listening(engine)
     api = Api(engine)
+
+    def note(changed: list[str]) -> None:
+        deliverer.note(changed)
+        listening.note(changed)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine.on_commit = deliverer.note
+        engine.on_commit = note
         deliverer.start()
         ticker = asyncio.create_task(_tick(engine))
         yield
@@ -58,6 +64,7 @@ def build_app(engine: Engine) -> Starlette:
 
     methods = ["GET", "POST", "DELETE"]
     routes: list[BaseRoute] = [
+        *listening.routes(),
         Route("/v1/{path:path}", v1, methods=methods),
         Route("/v2/{path:path}", v2, methods=methods),
         *control_routes(),
