@@ -1,0 +1,33 @@
+"""
+The pytest plugin: the fixtures `stripe` and `stripe_session`.
+
+A fixture of the same name in a conftest wins, as everywhere in pytest. Nothing is imported before a test asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from stripe_emulator.testing.stripe import Stripe
+
+
+@pytest.fixture
+def stripe() -> Iterator[Stripe]:
+    """A Stripe of this test alone, at `stripe.url`."""
+    from stripe_emulator.testing.stripe import Stripe
+
+    with Stripe() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stripe_session() -> Iterator[Stripe]:
+    """One Stripe for the whole run; tests that want it empty call `reset()`."""
+    from stripe_emulator.testing.stripe import Stripe
+
+    with Stripe() as running:
+        yield running

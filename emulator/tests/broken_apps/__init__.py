@@ -1,0 +1,1 @@
+"""One honest little shop, and ten that each make one classic mistake."""
