@@ -70,7 +70,8 @@ class DiscountView:
 class CheckoutView:
     """
     A Checkout page. `status` is open, complete or expired. `amount_total` is a full period's price without discount,
-    `due_today` what the button charges now (0 in a trial). `takes_codes`: promotion codes may be typed. `email_locked`: the customer already has an address, it can't be changed.
+    `due_today` what the button charges now (0 in a trial). `takes_codes`: promotion codes may be typed.
+    `email_locked`: the customer already has an address, it can't be changed.
     """
 
     id: str
