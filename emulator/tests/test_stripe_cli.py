@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from websockets.sync.client import connect
 
 from emulator.tests.receiver import Receiver
 from emulator.tests.shop import KEY
+from emulator.tests.support.waiting import eventually
 from scripts import stripe_cli
 from stripe_emulator import Emulator
 
@@ -153,7 +153,7 @@ def test_listen_forwards_events_signed_with_the_secret_it_prints(
             assert process.stderr is not None
             assert any(secret in line for line in process.stderr)
             stripe("trigger", "customer.created")
-            _wait(lambda: len(app.bodies) == 1)
+            eventually(lambda: len(app.bodies) == 1)
         finally:
             process.terminate()
             process.wait(timeout=10)
@@ -168,10 +168,3 @@ def test_a_session_that_is_not_known_is_refused(running: Emulator) -> None:
     with pytest.raises(InvalidStatus) as caught, connect(socket, additional_headers={"Websocket-Id": "cliws_none"}):
         pass
     assert json.loads(caught.value.response.body)["error"]["message"] == "Unknown WebSocket ID."
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -6,7 +6,6 @@ import socket
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from emulator.tests.support.waiting import eventually
 
 SECRET = "whsec_shop"
 USER = "ann@example.com"
@@ -209,8 +210,7 @@ class Running:
         )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._thread.start()
-        while not self._server.started:
-            time.sleep(0.002)
+        eventually(lambda: self._server.started)
 
     def post(self, path: str, **sent: str) -> httpx.Response:
         return self.browser.post(path, params={"user": USER, **sent})
