@@ -50,7 +50,11 @@ def show(engine: Engine, value: Json) -> Json:
 
 def public(value: Json) -> Json:
     """A deep copy without the emulator's own keys."""
-    return {key: _copy(inner) for key, inner in value.items() if not key.startswith("_")}
+    return {
+        key: _copy(inner) if isinstance(inner, (dict, list)) else inner
+        for key, inner in value.items()
+        if key[:1] != "_"
+    }
 
 
 def as_list(values: list[Json], url: str, *, has_more: bool = False) -> Json:

@@ -7,9 +7,10 @@ are one transaction.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from pydantic_core import to_json
 
 from stripe_emulator.engine import RequestInfo
 from stripe_emulator.ids import new_id
@@ -93,7 +94,7 @@ class Api:
     def failure(self, call: Call, error: ApiError, request_id: str) -> Answer:
         """An error as Stripe sends it."""
         headers = {**self._headers(call, request_id), **error.headers}
-        return Answer(error.status, json.dumps(error.envelope(request_id), indent=2), headers)
+        return Answer(error.status, pretty(error.envelope(request_id)), headers)
 
     def _perform(self, call: Call, request_id: str) -> Answer:
         route, ids = self._router.match(call.method, call.path)
@@ -119,7 +120,7 @@ class Api:
         kept = {"method": call.method, "path": call.path, "mark": mark, "request_id": request_id}
         try:
             with self._engine.transaction(info):
-                body = json.dumps(self._result(call, route, ids, params), indent=2)
+                body = pretty(self._result(call, route, ids, params))
                 if key:
                     idempotency.keep(self._engine, key, status=200, body=body, **kept)
             return body, 200
@@ -128,9 +129,9 @@ class Api:
             with self._engine.transaction():
                 expand(self._engine, preview, params.get("expand") or [])
                 self._check(preview)
-            return json.dumps(preview, indent=2), 200
+            return pretty(preview), 200
         except ApiError as error:
-            body = json.dumps(error.envelope(request_id), indent=2)
+            body = pretty(error.envelope(request_id))
             if key and error.status not in (409, 429):
                 with self._engine.transaction():
                     idempotency.keep(self._engine, key, status=error.status, body=body, **kept)
@@ -166,3 +167,8 @@ class Api:
         if call.idempotency_key:
             headers["Idempotency-Key"] = call.idempotency_key
         return headers
+
+
+def pretty(value: Json) -> str:
+    """JSON as people read it in a terminal; written by compiled code, as the standard library's indents in Python."""
+    return to_json(value, indent=2).decode()

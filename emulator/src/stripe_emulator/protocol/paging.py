@@ -19,7 +19,8 @@ def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
-    values = [value for value in values if _created_matches(value, params)]
+    if params.get("created") is not None:
+        values = [value for value in values if _created_matches(value, params["created"])]
     if after:
         position = _position(values, after, "starting_after")
         rest = values[position + 1 :]
@@ -37,10 +38,7 @@ def _position(values: list[Json], id: str, param: str) -> int:
     raise no_such("object", id, param=param)
 
 
-def _created_matches(value: Json, params: Params) -> bool:
-    wanted = params.get("created")
-    if wanted is None:
-        return True
+def _created_matches(value: Json, wanted: int | Params) -> bool:
     created = value.get("created", value.get("date", 0))
     if isinstance(wanted, int):
         return bool(created == wanted)

@@ -186,6 +186,8 @@ def _structure(cls: ResourceClass) -> _Check:
     hints = fields_of(cls)
     module = cls.__module__
     checks = {name: _check(hint, module) for name, hint in hints.items()}
+    plain = {name: _plain(options_of(hint, module)) for name, hint in hints.items()}
+    words = {name: _words(options_of(hint, module)) for name, hint in hints.items()}
     object_name: str = getattr(cls, "OBJECT_NAME", "") if "object" in hints else ""
     required = {name for name in hints if not is_optional(hints[name], module)}
     if object_name:
@@ -195,13 +197,14 @@ def _structure(cls: ResourceClass) -> _Check:
         if not isinstance(value, dict):
             problems.append(f"{path}: expected an object, got {value!r}")
             return
-        if value.get("deleted") is not True:
+        if not required <= value.keys() and value.get("deleted") is not True:
             problems.extend(f"{path}.{name} is missing" for name in sorted(required - value.keys()))
         for name, element in value.items():
-            if name in checks:
-                checks[name](element, f"{path}.{name}", problems)
-            else:
+            if name not in checks:
                 problems.append(f"{path}.{name} is unknown to the SDK")
+            elif type(element) not in plain[name] and (type(element) is not str or element not in words[name]):
+                # Most fields never come here, so that most need no path.
+                checks[name](element, f"{path}.{name}", problems)
 
     return check
 
@@ -211,7 +214,7 @@ def _check(hint: Hint, module: str) -> _Check:
     scalars = _scalars(options)
     nested = [_nested(option, module) for option in options]
     containers = [check for check in nested if check is not None]
-    plain = {kind for kind in (str, int, bool, float, type(None)) if kind in options}
+    plain = _plain(options)
 
     def check(value: Any, path: str, problems: Problems) -> None:
         if type(value) in plain:
@@ -233,6 +236,17 @@ def _check(hint: Hint, module: str) -> _Check:
             problems.append(f"{path}: expected {_names(options)}, got {value!r}")
 
     return check
+
+
+def _plain(options: list[Hint]) -> frozenset[type]:
+    """The types of which any value will do."""
+    return frozenset(kind for kind in (str, int, bool, float, type(None)) if kind in options)
+
+
+def _words(options: list[Hint]) -> frozenset[str]:
+    """The strings that are allowed by name."""
+    literals = [one for option in options if is_literal(option) for one in get_args(option)]
+    return frozenset(one for one in literals if isinstance(one, str))
 
 
 def _scalars(options: list[Hint]) -> list[Callable[[Any], bool]]:
@@ -280,7 +294,7 @@ def _nested(option: Hint, module: str) -> _Check | None:
         return _page(_check(element, module))
     value = map_value(option)
     if value is not None:
-        return _map(_check(value, module))
+        return _map(None if Any in options_of(value, module) else _check(value, module))
     if is_structure(option):
         return lambda value, path, problems: _structure(option)(value, path, problems)
     if option is Any:
@@ -299,13 +313,15 @@ def _array(check: _Check) -> _Check:
     return each
 
 
-def _map(check: _Check) -> _Check:
+def _map(check: _Check | None) -> _Check:
+    """A map of which each value is checked; None when any value will do."""
+
     def each(value: Any, path: str, problems: Problems) -> None:
         if not isinstance(value, dict):
             problems.append(f"{path}: expected a map")
-            return
-        for key, element in value.items():
-            check(element, f"{path}.{key}", problems)
+        elif check is not None:
+            for key, element in value.items():
+                check(element, f"{path}.{key}", problems)
 
     return each
 
