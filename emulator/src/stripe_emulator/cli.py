@@ -32,7 +32,6 @@ def serve(
     webhook_secret: Annotated[str | None, typer.Option(help="Secret that signs them (whsec_...).")] = None,
     events: Annotated[str, typer.Option(help="Event types to deliver, comma separated.")] = "*",
     dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
-    strict: Annotated[bool, typer.Option(help="Fail when an object does not fit the SDK's types.")] = True,
 ) -> None:
     """Serve an emulated Stripe until interrupted."""
     if dunning_end not in ("cancel", "unpaid", "past_due"):
@@ -41,7 +40,7 @@ def serve(
         raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
     listener = _listen(port)
-    engine = Engine(_store(state), settings=Settings(dunning_end=end), strict=strict)
+    engine = Engine(_store(state), settings=Settings(dunning_end=end))
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:
         secret = _forward(engine, forward_to, webhook_secret, events.split(","))

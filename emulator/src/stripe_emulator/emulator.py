@@ -26,8 +26,8 @@ class Emulator:
     """
     A Stripe at `url`, served from a thread while the `with` block runs.
 
-    `port=0` takes a free one; `state` is a file that outlives the process, None keeps everything in memory. `strict`:
-    objects that do not fit the SDK's types are failures, which leaving the block raises as AssertionError.
+    `port=0` takes a free one; `state` is a file that outlives the process, None keeps everything in memory.
+    Objects that do not fit the SDK's types are failures, which leaving the block raises as AssertionError.
     """
 
     def __init__(
@@ -35,12 +35,10 @@ class Emulator:
         port: int = 0,
         state: str | Path | None = None,
         *,
-        strict: bool = True,
         settings: Settings | None = None,
     ) -> None:
         self._port = port
         self._state = state
-        self._strict = strict
         self._settings = settings or Settings()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -68,7 +66,7 @@ class Emulator:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, self._port))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
-        engine = Engine(store, settings=self._settings, strict=self._strict)
+        engine = Engine(store, settings=self._settings)
         engine.base_url = self.url
         config = uvicorn.Config(
             build_app(engine),

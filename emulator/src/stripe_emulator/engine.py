@@ -34,16 +34,15 @@ class Engine:
     """
     One emulated account.
 
-    `strict`: every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
+    Every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
     `on_commit` is called with the ids that changed after each transaction that was stored.
     """
 
     api_version = _ApiVersion.CURRENT
 
-    def __init__(self, store: Store, *, settings: Settings | None = None, strict: bool = True) -> None:
+    def __init__(self, store: Store, *, settings: Settings | None = None) -> None:
         self.store = store
         self.settings = settings or Settings()
-        self.strict = strict
         self.base_url = ""
         self.clocks = Clocks(store)
         self.agenda = Agenda(self)

@@ -28,8 +28,7 @@ _FOLLOWERS: list[tuple[str, Callable[[Engine, Json], None]]] = []
 def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -> Json:
     """Record that something happened to an object, as it is now, and queue it for every endpoint that listens."""
     shown = show(engine, value)
-    if engine.strict:
-        assert_shape(shown)
+    assert_shape(shown)
     request = engine.request
     event: Json = {
         **nulls("event"),
@@ -47,8 +46,7 @@ def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -
         "type": type,
         "_clock": clock_of(value),
     }
-    if engine.strict:
-        assert_shape({key: inner for key, inner in event.items() if not key.startswith("_")})
+    assert_shape({key: inner for key, inner in event.items() if not key.startswith("_")})
     engine.store.add(event)
     for endpoint in list(engine.store.scan("webhook_endpoint")):
         if endpoint["status"] == "enabled" and listens(endpoint, type):
