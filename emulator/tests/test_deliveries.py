@@ -181,3 +181,31 @@ def test_a_body_is_the_event_as_the_api_gives_it(quick: Shop) -> None:
         sent = json.loads(receiver.bodies[0])
         listed = quick.emulator.events()[0]
         assert {**sent, "pending_webhooks": 0} == listed
+
+
+def test_a_delivery_is_tried_at_once_while_everything_is_held_back(shop: Shop) -> None:
+    """For schedules: each attempt is made when it is asked for, counts as one, and may come again after a success."""
+    with Receiver(lambda event, number: 500 if number == 1 else 200) as receiver:
+        shop.emulator.deliveries.pause()
+        shop.emulator.add_endpoint(receiver.url)
+        shop.customer(card=None)
+        [owed] = shop.emulator.deliveries("pending")
+        assert [shop.emulator.deliveries.attempt(owed["id"])["status"] for _ in range(3)] == [500, 200, 200]
+        assert len(receiver.ids) == 3
+        assert [one["status"] for one in shop.emulator.deliveries("delivered")[0]["attempts"]] == [500, 200, 200]
+        assert shop.emulator.get(receiver.ids[0])["pending_webhooks"] == 0
+        with pytest.raises(ValueError, match="no such delivery"):
+            shop.emulator.deliveries.attempt("_delivery_none")
+
+
+def test_faults_are_cleared_while_deliveries_stay_held_back(shop: Shop) -> None:
+    with Receiver() as receiver:
+        shop.emulator.deliveries.pause()
+        shop.emulator.add_endpoint(receiver.url)
+        shop.emulator.fail_next("/v1/customers")
+        shop.emulator.clear_faults(deliveries=False)
+        shop.customer(card=None)
+        assert shop.emulator.deliveries("pending")
+        shop.emulator.clear_faults()
+        shop.emulator.wait_for_deliveries()
+        assert len(receiver.ids) == 1

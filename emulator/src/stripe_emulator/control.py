@@ -54,6 +54,7 @@ def control_routes() -> list[Route]:
         Route("/_emulator/deliveries", list_deliveries),
         Route("/_emulator/deliveries/{mode}", set_mode, methods=["POST"]),
         Route("/_emulator/deliveries/{id}/resend", resend, methods=["POST"]),
+        Route("/_emulator/deliveries/{id}/attempt", attempt, methods=["POST"]),
         Route("/_emulator/settled", settled),
         Route("/_emulator/reset", reset, methods=["POST"]),
     ]
@@ -111,10 +112,10 @@ async def add_fault(request: Request) -> Response:
 
 
 async def clear_faults(request: Request) -> Response:
-    """No more faults."""
+    """No more faults; `deliveries=keep` leaves how deliveries are made as it is."""
     engine = _engine(request)
     with engine.transaction():
-        faults.clear_faults(engine)
+        faults.clear_faults(engine, deliveries=request.query_params.get("deliveries") != "keep")
     return JSONResponse({"cleared": True})
 
 
@@ -198,6 +199,14 @@ async def resend(request: Request) -> Response:
     if not _deliverer(request).resend(request.path_params["id"]):
         return JSONResponse({"error": "no such delivery"}, status_code=404)
     return JSONResponse({"resent": request.path_params["id"]})
+
+
+async def attempt(request: Request) -> Response:
+    """Try one delivery at once, even while deliveries are paused; the answer is how it went."""
+    made = await _deliverer(request).attempt(request.path_params["id"])
+    if made is None:
+        return JSONResponse({"error": "no such delivery, or its endpoint is gone"}, status_code=404)
+    return JSONResponse(made)
 
 
 async def settled(request: Request) -> Response:

@@ -125,6 +125,29 @@ class Deliverer:
                 return False
         return True
 
+    async def attempt(self, id: str) -> Json | None:
+        """
+        Try one delivery at once, whatever became of it before and however deliveries are disturbed.
+
+        Returns the attempt, as it is kept with the delivery; None when there is no such delivery or endpoint.
+        """
+        if self._engine.store.get(id, DELIVERY) is None:
+            return None
+        self._sending.add(id)  # before it is owed again, so that it is not sent by the way as well
+        try:
+            with self._engine.transaction():
+                self._engine.find(DELIVERY, id).update(status="pending", due=real_time())
+            prepared = self._prepare(id)
+            if prepared is None:
+                return None
+            made = await self._post(*prepared)
+            self._record(id, made)
+            return made
+        finally:
+            self._sending.discard(id)
+            self._progress.set()
+            self.kick()
+
     def resend(self, id: str) -> bool:
         """Send one again, whatever became of it before."""
         if self._engine.store.get(id, DELIVERY) is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from stripe_emulator.engine import Engine
 from stripe_emulator.server import build_app
@@ -69,7 +70,7 @@ class Emulator:
         engine = Engine(store, settings=self._settings)
         engine.base_url = self.url
         config = uvicorn.Config(
-            build_app(engine),
+            self._app(engine),
             log_level="warning",
             access_log=False,
             http="httptools",
@@ -201,10 +202,14 @@ class Emulator:
         """Let the next charges of saved cards be declined."""
         self._post("/_emulator/faults/decline-next", {"times": times})
 
-    def clear_faults(self) -> None:
-        """No more faults, declines or disturbed deliveries."""
+    def clear_faults(self, *, deliveries: bool = True) -> None:
+        """No more faults and declines, nor disturbed deliveries unless `deliveries` is False."""
         assert self._client is not None
-        self._client.delete("/_emulator/faults").raise_for_status()
+        kept = {} if deliveries else {"deliveries": "keep"}
+        self._client.delete("/_emulator/faults", params=kept).raise_for_status()
+
+    def _app(self, engine: Engine) -> ASGIApp:
+        return build_app(engine)
 
     @staticmethod
     def _serve(server: uvicorn.Server, listener: socket.socket, store: Store) -> None:
@@ -260,6 +265,11 @@ class Deliveries:
     def resend(self, delivery_id: str) -> None:
         """Send one again."""
         self._emulator._post(f"/_emulator/deliveries/{delivery_id}/resend", {})
+
+    def attempt(self, delivery_id: str) -> Json:
+        """Try one at once, even while everything is held back, and wait for it: `status`, `error`, `seconds`."""
+        made: Json = self._emulator._post(f"/_emulator/deliveries/{delivery_id}/attempt", {})
+        return made
 
     def _set(self, mode: str) -> None:
         self._emulator._post(f"/_emulator/deliveries/{mode}", {})

@@ -66,12 +66,12 @@ def take_fault(engine: Engine, method: str, path: str) -> Json | None:
     return None
 
 
-def clear_faults(engine: Engine) -> None:
-    """No more failing calls, declines or disturbed deliveries."""
+def clear_faults(engine: Engine, *, deliveries: bool = True) -> None:
+    """No more failing calls, declines or (unless they are left out) disturbed deliveries."""
     for fault in list(engine.store.scan(FAULT)):
         engine.store.remove(fault["id"])
     if engine.store.get(_KNOBS) is not None:
-        knobs(engine).update(declines=0, delivery="normal")
+        knobs(engine).update(declines=0, **({"delivery": "normal"} if deliveries else {}))
 
 
 def decline_next(engine: Engine, times: int = 1) -> None:
