@@ -227,7 +227,7 @@ class Emulator:
         assert self._client is not None, "the emulator is not running"
         response = self._client.post(path, json={key: value for key, value in sent.items() if value is not None})
         if response.is_client_error:
-            raise ValueError(response.json())
+            raise ValueError(response.json()["error"]["message"])
         return response.raise_for_status().json()
 
 

@@ -30,7 +30,7 @@ def seconds_to(engine: Engine, moment: str, *, customer: str | None = None) -> i
         case "retry":
             found = _earliest(_retries(engine, customer), now)
             after = 1
-        case _ if moment.isdigit():
+        case _ if moment.isascii() and moment.isdigit():
             found, after = int(moment), 0
         case _:
             raise invalid("`to` is a Unix time, renewal, retry or trial_end.", param="to")
