@@ -20,15 +20,24 @@ if TYPE_CHECKING:
 
 NextDue = Callable[["Engine", Json], int | None]
 WhenDue = Callable[["Engine", Json], None]
+Entry = tuple[int, bool, str]
+"""A deadline in a heap: its moment, whether it lets others of that moment go first, whose it is."""
 
 _DEADLINES: dict[str, tuple[NextDue, WhenDue]] = {}
+_FIRST: set[str] = set()
 
 STEPS_PER_MOMENT = 1000
 
 
-def register(kind: str, *, next_due: NextDue, when_due: WhenDue) -> None:
-    """Give a kind of object deadlines: when the next one is (or None), and what happens at it."""
+def register(kind: str, *, next_due: NextDue, when_due: WhenDue, first: bool = False) -> None:
+    """
+    Give a kind of object deadlines: when the next one is (or None), and what happens at it.
+
+    `first`: before what falls due at the same moment to objects of other kinds.
+    """
     _DEADLINES[kind] = (next_due, when_due)
+    if first:
+        _FIRST.add(kind)
 
 
 class Agenda:
@@ -36,7 +45,7 @@ class Agenda:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._heaps: dict[str, list[tuple[int, str]]] = {}
+        self._heaps: dict[str, list[Entry]] = {}
         self._noted: dict[str, int] = {}
 
     def load(self) -> None:
@@ -57,7 +66,7 @@ class Agenda:
         """The earliest deadline on a clock."""
         heap = self._heaps.get(clock, [])
         while heap:
-            moment, id = heap[0]
+            moment, _, id = heap[0]
             if self._is_due(id, moment):
                 return moment
             self._pop(heap)
@@ -71,7 +80,7 @@ class Agenda:
         while (moment := self.next_moment(clock)) is not None and moment <= until:
             at_moment = at_moment + 1 if moment == last else 0
             if at_moment > STEPS_PER_MOMENT + len(self._heaps[clock]):
-                raise RuntimeError(f"{self._heaps[clock][0][1]} stays due at {moment}")
+                raise RuntimeError(f"{self._heaps[clock][0][2]} stays due at {moment}")
             last = moment
             id = self._pop(self._heaps[clock])
             value = self._engine.store.get(id)
@@ -82,8 +91,8 @@ class Agenda:
             done += 1
         return done
 
-    def _pop(self, heap: list[tuple[int, str]]) -> str:
-        moment, id = heapq.heappop(heap)
+    def _pop(self, heap: list[Entry]) -> str:
+        moment, _, id = heapq.heappop(heap)
         if self._noted.get(id) == moment:
             del self._noted[id]
         return id
@@ -96,4 +105,5 @@ class Agenda:
         moment = _DEADLINES[value["object"]][0](self._engine, value)
         if moment is not None and self._noted.get(value["id"]) != moment:
             self._noted[value["id"]] = moment
-            heapq.heappush(self._heaps.setdefault(clock_of(value) or GLOBAL, []), (moment, value["id"]))
+            entry = (moment, value["object"] not in _FIRST, value["id"])
+            heapq.heappush(self._heaps.setdefault(clock_of(value) or GLOBAL, []), entry)

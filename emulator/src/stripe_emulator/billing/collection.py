@@ -109,7 +109,7 @@ def _record_failure(engine: Engine, invoice: Json, attempt: Attempt, method: Jso
 
 
 def _is_dunned(invoice: Json) -> bool:
-    return bool(invoice["auto_advance"]) and invoice["billing_reason"] != "subscription_create"
+    return bool(invoice["auto_advance"]) and not invoicing.is_first(invoice)
 
 
 def _next_try(engine: Engine, invoice: Json, now: int) -> int | None:

@@ -251,6 +251,11 @@ def stop_collecting(engine: Engine, subscription: Json) -> None:
                 invoice.update(auto_advance=False, next_payment_attempt=None, automatically_finalizes_at=None)
 
 
+def is_first(invoice: Json) -> bool:
+    """Is it one whose failure leaves a new subscription incomplete? A schedule's first invoice is like a renewal's."""
+    return bool(invoice["billing_reason"] == "subscription_create") and not invoice.get("_like_renewal")
+
+
 def subscription_of(invoice: Json) -> str | None:
     """The subscription an invoice is for."""
     parent = invoice["parent"]

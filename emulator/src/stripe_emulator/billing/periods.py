@@ -36,6 +36,28 @@ def next_boundary(anchor: int, interval: str, count: int, after: int) -> int:
     return boundary
 
 
+def is_boundary(anchor: int, interval: str, count: int, moment: int) -> bool:
+    """Does a moment lie a whole number of periods from the anchor?"""
+    return next_boundary(anchor, interval, count, moment - 1) == moment
+
+
+def previous_boundary(anchor: int, interval: str, count: int, before: int) -> int:
+    """The last moment before `before` that lies a whole number of periods from the anchor."""
+    boundary = next_boundary(anchor, interval, count, add_interval(before, interval, -count) - 4 * 86_400)
+    while (following := next_boundary(anchor, interval, count, boundary)) < before:
+        boundary = following
+    return boundary
+
+
+def add_along(anchor: int, interval: str, count: int, start: int) -> int:
+    """`count` intervals after `start`, by the anchor's day when `start` is one of its boundaries."""
+    if not is_boundary(anchor, interval, 1, start):
+        return add_interval(start, interval, count)
+    for _ in range(count):
+        start = next_boundary(anchor, interval, 1, start)
+    return start
+
+
 def interval_length(interval: str, count: int, start: int) -> int:
     """Seconds in the period that begins at `start`."""
     return add_interval(start, interval, count) - start

@@ -46,10 +46,10 @@ def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> N
     subscription = subscription_for(engine, invoice)
     if subscription is None or subscription["latest_invoice"] != invoice["id"] or invoice.get("_may_wait"):
         return
-    if subscription["status"] in ("active", "trialing") and invoice["billing_reason"] != "subscription_create":
+    if subscription["status"] in ("active", "trialing") and not invoicing.is_first(invoice):
         with engine.changing(subscription, "customer.subscription.updated"):
             subscription["status"] = "past_due"
-    if delinquent and invoice["billing_reason"] != "subscription_create":
+    if delinquent and not invoicing.is_first(invoice):
         _set_delinquent(engine, invoice["customer"])
 
 
@@ -123,7 +123,7 @@ def _adopt_method(engine: Engine, subscription: Json, invoice: Json) -> None:
 
 def _set_delinquent(engine: Engine, customer_id: str) -> None:
     owed = any(
-        invoice["status"] == "open" and invoice["attempted"] and invoice["billing_reason"] != "subscription_create"
+        invoice["status"] == "open" and invoice["attempted"] and not invoicing.is_first(invoice)
         for invoice in engine.store.of_customer("invoice", customer_id)
         if _is_latest(engine, invoice)
     )
