@@ -60,7 +60,7 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         "object": "subscription",
         "automatic_tax": automatic_tax(terms.automatic_tax),
         "billing_cycle_anchor": anchor,
-        "billing_mode": _billing_mode(terms.billing_mode),
+        "billing_mode": billing_mode(terms.billing_mode),
         "billing_schedules": [],
         "cancel_at_period_end": False,
         "cancellation_details": {"comment": None, "feedback": None, "reason": None},
@@ -209,7 +209,8 @@ def announce_trial(engine: Engine, subscription: Json) -> None:
         engine.emit("customer.subscription.trial_will_end", subscription)
 
 
-def _billing_mode(type: str) -> Json:
+def billing_mode(type: str) -> Json:
+    """A subscription's `billing_mode`. See https://docs.stripe.com/billing/subscriptions/billing-mode"""
     if type == "flexible":
         return {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
     return {"flexible": None, "type": type}

@@ -72,6 +72,11 @@ def schedule_end(engine: Engine, subscription: Json, params: Params) -> None:
     `canceled_at` is when it was asked for, `cancel_at` when it will end.
     """
     at_end, at = params.get("cancel_at_period_end"), params.get("cancel_at")
+    if subscription["schedule"] is not None and (at_end is not None or at is not None):
+        raise invalid(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
+            "cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
     details = params.at("cancellation_details")
     if at_end and at:
         raise invalid("You may only specify one of these parameters: cancel_at, cancel_at_period_end.")

@@ -22,6 +22,7 @@ KEPT_FOR = 30 * DAY
 OWNED = (
     "customer",
     "subscription",
+    "subscription_schedule",
     "invoice",
     "invoiceitem",
     "invoice_payment",
