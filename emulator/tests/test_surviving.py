@@ -1,5 +1,5 @@
 """
-The plugin's assertion shows and names ten classic mistakes, each in a small shop, and lets the honest shop pass.
+The plugin's assertion finds and names classic mistakes, each in a small shop, and lets the honest shop pass.
 
 What it plays are Stripe's own promises: [DOC] docs.stripe.com/webhooks#best-practices (duplicates, order, answer fast),
 docs.stripe.com/api/idempotent_requests, docs.stripe.com/checkout/fulfillment (the redirect).
@@ -14,13 +14,20 @@ from typing import Any
 import pytest
 
 from emulator.tests.broken_apps import mistakes
-from emulator.tests.broken_apps.honest import EVENTS, SECRET, USER, Running, Shop, serving
-from stripe_emulator.testing import Diverged, Schedule, Stripe, assert_survives_chaos
+from emulator.tests.broken_apps.honest import EVENTS, SECRET, USER, Shop
+from emulator.tests.broken_apps.serving import Running, Server
+from stripe_emulator.testing import Diverged, Stripe, Survived, assert_survives_chaos
 
 Flow = Callable[[Stripe, Running], object]
 
 
-def app_of(kind: type[Shop]) -> Any:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def app_of(server: Server, kind: type[Shop]) -> Any:
     @contextmanager
     def start(stripe: Stripe) -> Iterator[Running]:
         prices = {
@@ -30,7 +37,7 @@ def app_of(kind: type[Shop]) -> Any:
         }
         product = stripe.api.products.create({"name": "Ten credits"}).id
         prices["credits"] = stripe.api.prices.create({"product": product, "currency": "usd", "unit_amount": 900}).id
-        with serving(kind, stripe.url, prices) as running:
+        with server.open(kind, stripe.url, prices) as running:
             stripe.add_endpoint(running.webhook_url, SECRET, EVENTS)
             yield running
 
@@ -52,6 +59,13 @@ def upgrades(stripe: Stripe, app: Running) -> None:
 def buys_credits(stripe: Stripe, app: Running) -> None:
     for url in stripe.clicks(lambda: page(stripe, app, "/credits")):
         stripe.pay(url)
+    stripe.settle()
+
+
+def leaves(stripe: Stripe, app: Running) -> None:
+    subscribes(stripe, app)
+    stripe.insist(lambda: app.post("/cancel"))
+    stripe.advance(days=32)
     stripe.settle()
 
 
@@ -84,14 +98,13 @@ def at_stripe(stripe: Stripe) -> Any:
     }
 
 
-def check(kind: type[Shop], flow: Flow, *, mirror: bool = True, runs: int = 30, replay: str | None = None) -> None:
-    assert_survives_chaos(
+def check(server: Server, kind: type[Shop], flow: Flow, *, mirror: bool = True, **more: Any) -> Survived:
+    return assert_survives_chaos(
         flow,
-        app=app_of(kind),
+        app=app_of(server, kind),
         outcome=outcome if mirror else plan_and_credits,
         at_stripe=at_stripe if mirror else None,
-        runs=runs,
-        replay=replay,
+        **more,
     )
 
 
@@ -99,51 +112,65 @@ def plan_and_credits(app: Running) -> Any:
     return {key: value for key, value in outcome(app).items() if key != "period_end"}
 
 
-@pytest.mark.parametrize("flow", [subscribes, buys_credits])
-def test_the_honest_shop_survives(flow: Flow) -> None:
-    check(Shop, flow, runs=4)
+@pytest.mark.parametrize("flow", [subscribes, upgrades, buys_credits, tops_up, leaves])
+def test_the_honest_shop_survives(server: Server, flow: Flow) -> None:
+    survived = check(server, Shop, flow, mixed=10, seconds=90)
+    assert survived.untried == ()
 
 
 @pytest.mark.parametrize(
-    ("kind", "flow", "schedule", "named"),
+    ("kind", "flow", "named"),
     [
-        (mistakes.NoDedupe, buys_credits, "duplicate checkout.session.completed#1", "no dedupe"),
-        (mistakes.SwallowsErrors, subscribes, "500 GET /v1/subscriptions/*#1", "swallowed error"),
-        (mistakes.DoubleCustomer, subscribes, "lost-answer POST /v1/customers#1", "double customer"),
-        (mistakes.DoubleSubscription, subscribes, "click-twice click#1", "double subscription"),
-        (mistakes.GrantsOnRedirect, buys_credits, "returns-early pay#1", "granted on redirect"),
-        (mistakes.PeriodFromTheOldPlace, subscribes, "", "the period is read from its old place"),
-        (mistakes.FirstItem, subscribes, "", "items[0]"),
-        (mistakes.NoIdempotencyKey, tops_up, "lost-answer POST /v1/invoiceitems#1", "no idempotency key"),
-        (
-            mistakes.AcknowledgesBeforeStoring,
-            buys_credits,
-            "restart checkout.session.completed#1",
-            "acknowledged before stored",
-        ),
-        (
-            mistakes.TrustsPayloadOrder,
-            upgrades,
-            "lost customer.subscription.created#1",
-            "trusts payload order",
-        ),
+        (mistakes.NoDedupe, buys_credits, "no dedupe"),
+        (mistakes.TrustsPayloadOrder, leaves, "trusts payload order"),
+        (mistakes.SwallowsErrors, subscribes, "swallowed error"),
+        (mistakes.DoubleCustomer, subscribes, "double customer"),
+        (mistakes.DoubleSubscription, subscribes, "double subscription"),
+        (mistakes.GrantsOnRedirect, buys_credits, "granted on redirect"),
+        (mistakes.PeriodFromTheOldPlace, subscribes, "the period is read from its old place"),
+        (mistakes.FirstItem, subscribes, "items[0]"),
+        (mistakes.NoIdempotencyKey, tops_up, "no idempotency key"),
+        (mistakes.AcknowledgesBeforeStoring, buys_credits, "acknowledged before stored"),
     ],
 )
-def test_the_mistake_is_shown_and_named(kind: type[Shop], flow: Flow, schedule: str, named: str) -> None:
+def test_the_mistake_is_found_shrunk_and_named(server: Server, kind: type[Shop], flow: Flow, named: str) -> None:
     with pytest.raises(Diverged) as found:
-        check(kind, flow, replay=schedule)
+        check(server, kind, flow)
     assert f"Most likely: {named}" in str(found.value)
+    assert len(found.value.schedule.twists) <= 1
 
 
-def test_a_schedule_is_shrunk_to_what_matters() -> None:
-    many = "late customer.subscription.created#1; duplicate checkout.session.completed#1; 429 POST /v1/customers#1"
+def test_a_printed_schedule_is_run_alone(server: Server) -> None:
     with pytest.raises(Diverged) as found:
-        check(mistakes.NoDedupe, buys_credits, replay=many)
+        check(server, mistakes.NoDedupe, buys_credits)
+    again = f'replay="{found.value.schedule}"'
+    assert again in str(found.value)
+    with pytest.raises(Diverged, match="credits is 20"):
+        check(server, mistakes.NoDedupe, buys_credits, replay=str(found.value.schedule))
+    assert check(server, Shop, buys_credits, replay=str(found.value.schedule)).runs == 2
+
+
+def test_a_schedule_is_shrunk_to_what_matters(server: Server) -> None:
+    many = "slow POST /v1/customers#1; duplicate checkout.session.completed#1; 429 POST /v1/checkout/sessions#1"
+    with pytest.raises(Diverged) as found:
+        check(server, mistakes.NoDedupe, buys_credits, replay=many)
     assert str(found.value.schedule) == "duplicate checkout.session.completed#1"
 
 
-def test_a_printed_schedule_is_read_back_and_nonsense_is_not() -> None:
-    text = "duplicate customer.created#1; lost-answer POST /v1/customers#2"
-    assert str(Schedule.parse(text)) == text
-    with pytest.raises(ValueError, match="is no twist"):
-        Schedule.parse("explode customer.created#1")
+def test_without_stripes_state_the_undisturbed_run_is_the_measure(server: Server) -> None:
+    with pytest.raises(Diverged, match="undisturbed it was None") as found:
+        check(server, mistakes.TrustsPayloadOrder, leaves, mirror=False)
+    assert [twist.kind for twist in found.value.schedule.twists] == ["late"]
+
+
+def test_what_there_was_no_time_for_is_told(server: Server) -> None:
+    survived = check(server, Shop, subscribes, seconds=0.5)
+    assert survived.runs >= 1
+    assert survived.untried
+    assert f"no time for {len(survived.untried)} twists" in str(survived)
+
+
+def test_progress_is_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="stripe_emulator.testing"):
+        survived = check(server, Shop, buys_credits, seconds=0.5)
+    assert str(survived) in caplog.messages

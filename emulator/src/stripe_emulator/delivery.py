@@ -227,17 +227,17 @@ class Deliverer:
             delivery = self._engine.store.get(id, DELIVERY)
             if delivery is None:
                 return
+            before = any(_is_success(one) for one in delivery["attempts"])
             delivery["attempts"].append(attempt)
             delays = self._engine.settings.delivery_delays
             tries = len(delivery["attempts"])
-            succeeded = attempt["status"] is not None and 200 <= attempt["status"] < 300
             if final is not None:
                 delivery["status"] = final
-            elif succeeded:
+            elif _is_success(attempt):
                 delivery["status"] = "delivered"
                 event = self._engine.store.get(delivery["event"], "event")
-                if event is not None:
-                    event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+                if event is not None and not before:
+                    event["pending_webhooks"] -= 1
             elif tries > len(delays):
                 delivery["status"] = "failed"
             else:
@@ -250,6 +250,10 @@ class Deliverer:
         for delivery in list(self._engine.store.scan(DELIVERY))[KEPT:]:
             if delivery["status"] != "pending":
                 self._engine.store.remove(delivery["id"])
+
+
+def _is_success(attempt: Json) -> bool:
+    return attempt["status"] is not None and 200 <= attempt["status"] < 300
 
 
 def signature(body: str, secrets: list[str]) -> str:

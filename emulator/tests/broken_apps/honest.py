@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import stripe as sdk
-import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
-from emulator.tests.support.waiting import eventually
 
 SECRET = "whsec_shop"
 USER = "ann@example.com"
@@ -109,6 +97,11 @@ class Shop:
         )
         return 200, "ok"
 
+    def cancel(self, user: str) -> tuple[int, Any]:
+        for subscription in self.api.subscriptions.list({"customer": self.customer(user)}).data:
+            self.api.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+        return 200, "ok"
+
     def top_up(self, user: str, request: str) -> tuple[int, Any]:
         customer = self.customer(user)
         item = {"customer": customer, "amount": 500, "currency": "usd"}
@@ -186,91 +179,3 @@ class Shop:
 
     def die(self) -> None:
         """The process is killed; what was in memory is gone."""
-
-
-class Running:
-    """A shop while it is served. `restart` kills it and starts it on the same data."""
-
-    def __init__(self, kind: type[Shop], api_base: str, prices: dict[str, str], folder: Path) -> None:
-        self._kind = kind
-        self._api_base = api_base
-        self._prices = prices
-        self._database = folder / "shop.db"
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._listener.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.webhook_url = self.url + "/webhook"
-        self.browser = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
-        connection = sqlite3.connect(self._database)
-        connection.executescript(TABLES)
-        connection.close()
-        self.shop = self._shop()
-        self._server = uvicorn.Server(
-            uvicorn.Config(_app(self), log_level="critical", lifespan="off", ws="none", http="httptools")
-        )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
-        self._thread.start()
-        eventually(lambda: self._server.started)
-
-    def post(self, path: str, **sent: str) -> httpx.Response:
-        return self.browser.post(path, params={"user": USER, **sent})
-
-    def open_page(self, path: str) -> str:
-        """The address to pay at."""
-        answer = self.post(path)
-        answer.raise_for_status()
-        return str(answer.json())
-
-    def settle(self) -> None:
-        self.shop.settle()
-
-    def restart(self) -> None:
-        self.shop.die()
-        self.shop = self._shop()
-
-    def stop(self) -> None:
-        self.browser.close()
-        self._server.should_exit = True
-        self._thread.join()
-        self._listener.close()
-        self.shop.die()
-
-    def _shop(self) -> Shop:
-        return self._kind(self._api_base, self._database, self._prices, self.url)
-
-
-@contextmanager
-def serving(kind: type[Shop], api_base: str, prices: dict[str, str]) -> Iterator[Running]:
-    with tempfile.TemporaryDirectory() as folder:
-        running = Running(kind, api_base, prices, Path(folder))
-        try:
-            yield running
-        finally:
-            running.stop()
-
-
-def _app(running: Running) -> Starlette:
-    async def answer(request: Request) -> Response:
-        body, query = await request.body(), request.query_params
-        shop = running.shop
-        try:
-            match request.url.path:
-                case "/subscribe":
-                    found = await run_in_threadpool(shop.subscribe, query["user"])
-                case "/credits":
-                    found = await run_in_threadpool(shop.buy_credits, query["user"])
-                case "/upgrade":
-                    found = await run_in_threadpool(shop.upgrade, query["user"])
-                case "/top-up":
-                    found = await run_in_threadpool(shop.top_up, query["user"], query["request"])
-                case "/welcome":
-                    found = await run_in_threadpool(shop.welcome, query["session_id"])
-                case "/webhook":
-                    found = await run_in_threadpool(shop.webhook, body, request.headers["Stripe-Signature"])
-                case _:
-                    found = 200, await run_in_threadpool(shop.state, query["user"])
-        except (sdk.StripeError, LookupError, AttributeError, sqlite3.Error) as error:
-            return JSONResponse(f"{type(error).__name__}: {error}", status_code=500)
-        return JSONResponse(found[1], status_code=found[0])
-
-    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])

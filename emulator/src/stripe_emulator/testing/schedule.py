@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 DELIVERY_KINDS = ("duplicate", "late", "lost", "restart")
-API_KINDS = ("429", "500", "timeout", "lost-answer", "lost-answers")
+READ_KINDS = ("429", "500", "timeout")
+WRITE_KINDS = ("lost-answer", "500", "slow", "429", "timeout", "lost-answers")
+API_KINDS = WRITE_KINDS
 PERSON_KINDS = ("click-twice", "returns-early", "closes-tab")
 BANK_KINDS = ("declined",)
-KINDS = (*DELIVERY_KINDS, *API_KINDS, *PERSON_KINDS, *BANK_KINDS)
+
+OTHER_OUTCOMES = ("lost", *BANK_KINDS)
+"""Under these the flow may rightly end elsewhere: an app that waits for an event can't go on without it."""
 
 WORDS = {
     "duplicate": "the event is delivered twice",
@@ -21,11 +25,14 @@ WORDS = {
     "timeout": "the call hangs and the connection breaks before anything is done",
     "lost-answer": "Stripe does the work of the call, and its answer is lost",
     "lost-answers": "Stripe does the work of the call and of its next two repetitions, and the answers are lost",
+    "slow": "Stripe does the work of the call, and its events arrive before its answer",
     "click-twice": "the person clicks twice",
     "returns-early": "the person opens the return address before having paid",
     "closes-tab": "the person pays and never comes back to the app",
     "declined": "the bank declines the charge of the saved card",
 }
+
+KINDS = tuple(WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Twist:
     @property
     def changes_what_happens(self) -> bool:
         """May the outcome rightly differ from the undisturbed run's? Then Stripe's state alone is the measure."""
-        return self.kind in BANK_KINDS
+        return self.kind in OTHER_OUTCOMES
 
     @property
     def words(self) -> str:
@@ -67,19 +74,16 @@ class Schedule:
             if kind not in KINDS or "#" not in where:
                 raise ValueError(f"{part!r} is no twist; one looks like 'duplicate customer.created#1'")
             twists.append(Twist(kind, where))
-        return cls(tuple(twists))
+        return cls(tuple(dict.fromkeys(twists)))
 
     def has(self, kind: str, where: str) -> bool:
         """Is this among them?"""
         return Twist(kind, where) in self.twists
 
-    def of_kinds(self, kinds: Iterable[str]) -> list[Twist]:
-        """Those of some kinds."""
-        return [twist for twist in self.twists if twist.kind in kinds]
-
-    def without(self, twist: Twist) -> Schedule:
-        """All but one."""
-        return Schedule(tuple(one for one in self.twists if one != twist))
+    def without(self, some: Iterable[Twist]) -> Schedule:
+        """All but these."""
+        left_out = set(some)
+        return Schedule(tuple(one for one in self.twists if one not in left_out))
 
     @property
     def changes_what_happens(self) -> bool:
