@@ -29,6 +29,8 @@ JUNK: tuple[Any, ...] = (
     {"a": 1},
 )
 
+SNAPSHOT = {"stripe_emulator_snapshot": 1, "now": 1, "taken": 1.0, "objects": [{"id": "a", "object": "_thing"}]}
+
 WORKING: dict[str, dict[str, Any]] = {
     "POST /_emulator/reset": {},
     "POST /_emulator/clock/advance": {
@@ -54,6 +56,9 @@ WORKING: dict[str, dict[str, Any]] = {
     "POST /_emulator/deliveries/{id}/attempt": {},
     "POST /_emulator/endpoints": {"url": "http://127.0.0.1:9/x", "secret": "whsec_x", "enabled_events": ["*"]},
     "POST /_emulator/portal/default": {},
+    "POST /_emulator/snapshots": {"name": "one", "snapshot": SNAPSHOT},
+    "POST /_emulator/snapshots/{name}/restore": {},
+    "DELETE /_emulator/snapshots/{name}": {},
 }
 
 

@@ -1,7 +1,8 @@
 """
 Time as the emulator tells it.
 
-Objects without a test clock live on the global clock: real time plus an offset that only grows. Objects of a customer
+Objects without a test clock live on the global clock: real time plus an offset that only grows, but for going back to a
+snapshot. Objects of a customer
 with a test clock live on that clock's frozen time. While a stretch of time is walked through, each clock shows the
 moment being walked.
 """
@@ -48,6 +49,10 @@ class Clocks:
             if row is not None:
                 return int(row["frozen_time"])
         return real_time() + self.offset
+
+    def row_at(self, now: int, then: Json | None) -> Json:
+        """What the store has to hold so that the global clock shows `now`; `then` is what it held at that time."""
+        return {"id": _ROW, "object": _ROW, **(then or {}), "offset": now - real_time()}
 
     @contextmanager
     def walking(self, clock: str, moment: int) -> Iterator[None]:

@@ -49,13 +49,14 @@ class Deliverer:
         self._owed: dict[str, float] = {}
         self._queue: list[tuple[float, int, str]] = []
         self._order = itertools.count()
+        self._era = 0
 
     def start(self) -> None:
         """Begin sending; what was owed before is due now."""
         self._client = httpx.AsyncClient(
             timeout=self._engine.settings.delivery_timeout, follow_redirects=False, trust_env=False
         )
-        self.note([delivery["id"] for delivery in reversed(list(self._engine.store.scan(DELIVERY)))])
+        self._note_all()
 
     async def stop(self) -> None:
         """Stop sending; what is owed stays owed."""
@@ -100,10 +101,16 @@ class Deliverer:
         found = [self._engine.store.get(id, DELIVERY) for id in self._owed]
         return [delivery for delivery in found if delivery is not None]
 
-    def forget(self) -> None:
-        """Nothing is owed any more."""
+    def begin_anew(self) -> None:
+        """The whole state is another one: break off what is on its way, and owe what is owed there."""
+        self._era += 1
+        for task in self._tasks:
+            task.cancel()
+        self._sending.clear()
         self._owed.clear()
         self._queue.clear()
+        self._progress.set()
+        self._note_all()
 
     def is_settled(self) -> bool:
         """Has every delivery owed had its first try, with none on its way?"""
@@ -133,6 +140,7 @@ class Deliverer:
         """
         if self._engine.store.get(id, DELIVERY) is None:
             return None
+        era = self._era
         self._sending.add(id)  # before it is owed again, so that it is not sent by the way as well
         try:
             with self._engine.transaction():
@@ -141,10 +149,12 @@ class Deliverer:
             if prepared is None:
                 return None
             made = await self._post(*prepared)
-            self._record(id, made)
+            if era == self._era:
+                self._record(id, made)
             return made
         finally:
-            self._sending.discard(id)
+            if era == self._era:
+                self._sending.discard(id)
             self._progress.set()
             self.kick()
 
@@ -155,6 +165,9 @@ class Deliverer:
         with self._engine.transaction():
             self._engine.find(DELIVERY, id).update(status="pending", due=real_time())
         return True
+
+    def _note_all(self) -> None:
+        self.note([delivery["id"] for delivery in reversed(list(self._engine.store.scan(DELIVERY)))])
 
     def _note(self, id: str) -> None:
         delivery = self._engine.store.get(id, DELIVERY)
@@ -168,10 +181,12 @@ class Deliverer:
         self._sending.add(id)
         task = asyncio.get_running_loop().create_task(self._send(id))
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._finished(id, done))
+        era = self._era
+        task.add_done_callback(lambda done: self._finished(id, done, era))
 
-    def _finished(self, id: str, task: asyncio.Task[None]) -> None:
-        self._sending.discard(id)
+    def _finished(self, id: str, task: asyncio.Task[None], era: int) -> None:
+        if era == self._era:
+            self._sending.discard(id)
         self._tasks.discard(task)
         self._progress.set()
         if not task.cancelled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -10,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
+from stripe_emulator.deliveries import Deliveries
 from stripe_emulator.engine import Engine
 from stripe_emulator.server import build_app
 from stripe_emulator.settings import Settings
@@ -157,6 +160,41 @@ class Emulator:
         """Forget everything: objects, events, endpoints, faults, the clock's offset."""
         self._post("/_emulator/reset", {})
 
+    def snapshot(self, name: str | None = None) -> str:
+        """Keep everything as it is, to go back to with `restore`; returns its name, which is yours if given."""
+        kept: str = self._post("/_emulator/snapshots", {"name": name})["name"]
+        return kept
+
+    def restore(self, snapshot: str) -> datetime:
+        """
+        Go back to a snapshot, as often as wanted; returns the time, which is again what it was then.
+
+        Webhooks on their way are broken off. What the app under test keeps does not go back.
+        """
+        return datetime.fromtimestamp(self._post(f"/_emulator/snapshots/{quote(snapshot)}/restore", {})["now"], UTC)
+
+    def snapshots(self) -> list[Json]:
+        """Every snapshot, oldest first: `name`, `now`, `taken`, how many `objects`."""
+        found: list[Json] = self._get("/_emulator/snapshots")
+        return found
+
+    def forget_snapshot(self, snapshot: str) -> None:
+        """Give its memory back."""
+        self._delete(f"/_emulator/snapshots/{quote(snapshot)}")
+
+    def save(self, path: str | Path, snapshot: str | None = None) -> None:
+        """Write a snapshot to a file, of now if none is named."""
+        name = snapshot or self.snapshot()
+        document = self._get(f"/_emulator/snapshots/{quote(name)}")
+        Path(path).write_text(json.dumps(document, indent=1), encoding="utf-8")
+        if snapshot is None:
+            self.forget_snapshot(name)
+
+    def load(self, path: str | Path) -> datetime:
+        """Go to what `save` wrote; returns the time, which is again what it was then."""
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        return self.restore(self._post("/_emulator/snapshots", {"snapshot": document})["name"])
+
     def get(self, id: str) -> Json:
         """Any object by id; KeyError when there is none."""
         assert self._client is not None
@@ -204,9 +242,7 @@ class Emulator:
 
     def clear_faults(self, *, deliveries: bool = True) -> None:
         """No more faults and declines, nor disturbed deliveries unless `deliveries` is False."""
-        assert self._client is not None
-        kept = {} if deliveries else {"deliveries": "keep"}
-        self._client.delete("/_emulator/faults", params=kept).raise_for_status()
+        self._delete("/_emulator/faults", {} if deliveries else {"deliveries": "keep"})
 
     def _app(self, engine: Engine) -> ASGIApp:
         return build_app(engine)
@@ -221,55 +257,19 @@ class Emulator:
 
     def _get(self, path: str, params: dict[str, Any] | None = None) -> Any:
         assert self._client is not None, "the emulator is not running"
-        return self._client.get(path, params=params or {}).raise_for_status().json()
+        return _answer(self._client.get(path, params=params or {}))
 
     def _post(self, path: str, sent: dict[str, Any]) -> Any:
         assert self._client is not None, "the emulator is not running"
-        response = self._client.post(path, json={key: value for key, value in sent.items() if value is not None})
-        if response.is_client_error:
-            raise ValueError(response.json()["error"]["message"])
-        return response.raise_for_status().json()
+        given = {key: value for key, value in sent.items() if value is not None}
+        return _answer(self._client.post(path, json=given))
+
+    def _delete(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        assert self._client is not None, "the emulator is not running"
+        return _answer(self._client.delete(path, params=params or {}))
 
 
-class Deliveries:
-    """How webhooks are delivered, for tests that want them otherwise."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
-
-    def __call__(self, status: str | None = None) -> list[Json]:
-        """The delivery log, newest first; of one status (pending, delivered, failed, dropped) if named."""
-        found: list[Json] = self._emulator._get("/_emulator/deliveries", {"status": status} if status else {})
-        return found
-
-    def pause(self) -> None:
-        """Hold everything back."""
-        self._set("pause")
-
-    def resume(self) -> None:
-        """Deliver as usual, what was held back too."""
-        self._set("resume")
-
-    def duplicate(self) -> None:
-        """Deliver everything twice."""
-        self._set("duplicate")
-
-    def shuffle(self) -> None:
-        """Deliver in any order."""
-        self._set("shuffle")
-
-    def drop(self) -> None:
-        """Lose everything; it is never delivered."""
-        self._set("drop")
-
-    def resend(self, delivery_id: str) -> None:
-        """Send one again."""
-        self._emulator._post(f"/_emulator/deliveries/{delivery_id}/resend", {})
-
-    def attempt(self, delivery_id: str) -> Json:
-        """Try one at once, even while everything is held back, and wait for it: `status`, `error`, `seconds`."""
-        made: Json = self._emulator._post(f"/_emulator/deliveries/{delivery_id}/attempt", {})
-        return made
-
-    def _set(self, mode: str) -> None:
-        self._emulator._post(f"/_emulator/deliveries/{mode}", {})
+def _answer(response: httpx.Response) -> Any:
+    if response.is_client_error:
+        raise ValueError(response.json()["error"]["message"])
+    return response.raise_for_status().json()

@@ -35,7 +35,8 @@ class Engine:
     One emulated account.
 
     Every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
-    `on_commit` is called with the ids that changed after each transaction that was stored.
+    `on_commit` is called with the ids that changed after each transaction that was stored, `on_replace` after the whole
+    state became another one.
     """
 
     api_version = _ApiVersion.CURRENT
@@ -49,6 +50,7 @@ class Engine:
         self.agenda.load()
         self.request: RequestInfo | None = None
         self.on_commit: Callable[[list[str]], None] = lambda changed: None
+        self.on_replace: Callable[[], None] = lambda: None
         self.shape_failures: list[str] = []
         self.being_changed: set[tuple[str, str | None]] = set()
 
@@ -121,8 +123,13 @@ class Engine:
     def reset(self) -> None:
         """Forget every object, event, endpoint, the clock's offset and what was found wrong."""
         self.shape_failures.clear()
-        self.store.clear()
+        self.replace([])
+
+    def replace(self, rows: list[tuple[str, str]]) -> None:
+        """Let the state be another one, as `store.rows()` gave it."""
+        self.store.replace(rows)
         self.agenda.load()
+        self.on_replace()
 
     def _commit(self) -> None:
         self.agenda.refresh()

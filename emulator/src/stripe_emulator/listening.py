@@ -67,6 +67,11 @@ class Listening:
                     connection.known.add(id)
                     self._queue(connection, event or {})
 
+    def begin_anew(self) -> None:
+        """The whole state is another one: what is in it has happened before."""
+        for connection in self._connections:
+            connection.known = {event["id"] for event in self._engine.store.scan("event")}
+
     async def _begin(self, request: Request) -> Response:
         try:
             check_key(request.headers.get("Authorization"))

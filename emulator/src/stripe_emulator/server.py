@@ -27,6 +27,7 @@ from stripe_emulator.pages import routes as page_routes
 from stripe_emulator.protocol.api import Answer, Api, Call
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.resources.test_clocks import run_advances
+from stripe_emulator.snapshots import Snapshots
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import ShapeError
 
@@ -44,9 +45,13 @@ def build_app(engine: Engine) -> Starlette:
         deliverer.note(changed)
         listening.note(changed)
 
+    def begin_anew() -> None:
+        deliverer.begin_anew()
+        listening.begin_anew()
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engine.on_commit = note
+        engine.on_commit, engine.on_replace = note, begin_anew
         deliverer.start()
         ticker = asyncio.create_task(_tick(engine))
         yield
@@ -74,6 +79,7 @@ def build_app(engine: Engine) -> Starlette:
     app.state.engine = engine
     app.state.hosted = Hosted(engine)
     app.state.deliverer = deliverer
+    app.state.snapshots = Snapshots(engine)
     return app
 
 

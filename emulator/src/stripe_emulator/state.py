@@ -119,8 +119,32 @@ class Store:
         self._read.clear()
         self._removed.clear()
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Everything that is committed, ids and JSON in the order they were made; `replace` takes it back."""
+        return [(id, self._texts[id]) for id in self._objects if id in self._texts]
+
+    def replace(self, rows: list[tuple[str, str]]) -> None:
+        """Forget everything and know this instead, at once and for good."""
+        same = {id: self._objects[id] for id, text in rows if self._texts.get(id) == text}
+        self._empty()
+        for id, text in rows:
+            self._insert(id, same[id] if id in same else json.loads(text))
+            self._texts[id] = text
+        if self._file is not None:
+            with self._file:
+                self._file.execute("DELETE FROM objects")
+                self._file.executemany("INSERT INTO objects (id, body) VALUES (?, ?)", rows)
+
     def clear(self) -> None:
         """Forget everything, at once and for good."""
+        self.replace([])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _empty(self) -> None:
         self._objects.clear()
         self._kinds.clear()
         self._owned.clear()
@@ -128,14 +152,6 @@ class Store:
         self._read.clear()
         self._fresh.clear()
         self._removed.clear()
-        if self._file is not None:
-            with self._file:
-                self._file.execute("DELETE FROM objects")
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
 
     def _touch(self, id: str) -> None:
         self._read[id] = None

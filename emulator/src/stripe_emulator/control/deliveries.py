@@ -44,7 +44,7 @@ async def resend(request: Request, sent: Sent) -> Json:
     """Send one delivery again."""
     id = request.path_params["id"]
     if not deliverer_of(request).resend(id):
-        raise invalid(f"There is no delivery {id}.", status=404)
+        raise invalid(f"There is no such delivery: {id}", status=404)
     return {"resent": id}
 
 
@@ -53,7 +53,7 @@ async def attempt(request: Request, sent: Sent) -> Json:
     id = request.path_params["id"]
     made = await deliverer_of(request).attempt(id)
     if made is None:
-        raise invalid(f"There is no delivery {id}, or its endpoint is gone.", status=404)
+        raise invalid(f"There is no such delivery, or its endpoint is gone: {id}", status=404)
     return made
 
 

@@ -105,6 +105,10 @@ class Sent:
             raise invalid(f"{name} must be strings, as an array or separated by commas.", param=name)
         return found
 
+    def structure(self, name: str) -> Any:
+        """Whatever JSON was sent, if it was."""
+        return self._take(name)
+
     def refuse_unread(self) -> None:
         """Raise for a parameter that means nothing here."""
         for name in self._values:

@@ -23,10 +23,9 @@ async def settled(request: Request, sent: Sent) -> Json:
 
 
 async def reset(request: Request, sent: Sent) -> Json:
-    """Forget everything; webhook endpoints too."""
+    """Forget everything, webhook endpoints too; snapshots stay."""
     sent.refuse_unread()
     engine_of(request).reset()
-    deliverer_of(request).forget()
     return {"reset": True}
 
 
