@@ -257,7 +257,7 @@ def test_a_paused_subscription_is_resumed_with_a_card(shop: Shop, emulator: Emul
     assert paused.status_details is not None
     assert paused.status_details.paused.subscription.type == "trial_end_without_payment_method"
     shop.give_card(customer.id, "pm_card_visa")
-    resumed = shop.api.subscriptions.resume(subscription.id)
+    resumed = shop.api.subscriptions.resume(subscription.id, {"payment_behavior": "resume_on_payment_success"})
     assert resumed.status == "active"
     assert invoice_of(current(shop, subscription.id)).status == "paid"
     assert emulator.events("customer.subscription.resumed")

@@ -55,6 +55,12 @@ def prorate_changes(engine: Engine, subscription: Json, changes: list[Change], a
     return made
 
 
+def credit_whole_period(engine: Engine, subscription: Json) -> list[Json]:
+    """The credits for all that was debited of the current periods."""
+    credits = [_credit(engine, subscription, item, item["_paid"][1]) for item in subscription["items"]]
+    return [credit for credit in credits if credit is not None]
+
+
 def credit_unused_time(engine: Engine, subscription: Json) -> list[Json]:
     """The credits for ending a subscription now."""
     at = engine.now(subscription["test_clock"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import collection, invoicing, lines, pending_updates, standing
+from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
 from stripe_emulator.state import Json
@@ -52,7 +52,8 @@ def when_due(engine: Engine, subscription: Json) -> None:
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
         standing.cancel(engine, subscription, reason="cancellation_requested")
     elif subscription["pending_update"] is not None and subscription["pending_update"]["expires_at"] <= now:
-        pending_updates.expire(engine, subscription)
+        if not pausing.expire(engine, subscription):
+            pending_updates.expire(engine, subscription)
     elif pause is not None and pause["resumes_at"] is not None and pause["resumes_at"] <= now:
         with engine.changing(subscription, "customer.subscription.updated"):
             subscription["pause_collection"] = None
@@ -101,14 +102,8 @@ def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) 
         return
     if not has_method and behavior == "pause":
         with engine.changing(subscription, "customer.subscription.updated"):
-            subscription["status"] = "paused"
-            subscription["status_details"] = {
-                "paused": {
-                    "subscription": {"type": "trial_end_without_payment_method"},
-                    "transitioned_at": engine.now(subscription["test_clock"]),
-                    "type": "subscription",
-                }
-            }
+            now = engine.now(subscription["test_clock"])
+            pausing.set_paused(subscription, "trial_end_without_payment_method", now)
         engine.emit("customer.subscription.paused", subscription)
         return
     customer = engine.find("customer", subscription["customer"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import invoicing, pending_updates
+from stripe_emulator.billing import invoicing, pausing, pending_updates
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ ENDED = ("canceled", "incomplete_expired")
 def after_paid(engine: Engine, invoice: Json) -> None:
     """A paid invoice makes its subscription active again, if it is the latest one."""
     subscription = subscription_for(engine, invoice)
-    if subscription is not None and pending_updates.apply(engine, subscription, invoice):
+    if subscription is not None and (
+        pausing.after_paid(engine, subscription, invoice) or pending_updates.apply(engine, subscription, invoice)
+    ):
         pass
     elif subscription is not None and subscription["latest_invoice"] == invoice["id"]:
         match subscription["status"]:
@@ -46,7 +48,9 @@ def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> N
     subscription = subscription_for(engine, invoice)
     if subscription is None or subscription["latest_invoice"] != invoice["id"] or invoice.get("_may_wait"):
         return
-    if subscription["status"] in ("active", "trialing") and not invoicing.is_first(invoice):
+    if pausing.after_failed(engine, subscription, invoice):
+        pass
+    elif subscription["status"] in ("active", "trialing") and not invoicing.is_first(invoice):
         with engine.changing(subscription, "customer.subscription.updated"):
             subscription["status"] = "past_due"
     if delinquent and not invoicing.is_first(invoice):
@@ -56,7 +60,7 @@ def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> N
 def after_last_try(engine: Engine, invoice: Json) -> None:
     """What the account's settings make of a subscription whose invoice could not be collected."""
     subscription = subscription_for(engine, invoice)
-    if subscription is None or subscription["status"] in ENDED:
+    if subscription is None or subscription["status"] in (*ENDED, "paused"):
         return
     match engine.settings.dunning_end:
         case "cancel":

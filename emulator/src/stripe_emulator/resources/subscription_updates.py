@@ -256,7 +256,7 @@ def change_items(engine: Engine, subscription: Json, params: Params) -> Json | N
         return None
     if anchor_now or _interval_changes(engine, changes):
         return _begin_anew(engine, subscription, old, behavior, now)
-    if subscription["status"] in ("trialing", "incomplete") or behavior == "none":
+    if subscription["status"] in ("trialing", "incomplete", "paused") or behavior == "none":
         return None
     prorate_changes(engine, subscription, changes, at)
     return invoice_pending(engine, subscription) if behavior == "always_invoice" else None

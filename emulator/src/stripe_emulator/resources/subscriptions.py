@@ -1,10 +1,10 @@
-"""Subscriptions through the API: create, retrieve, list, cancel, resume. Updates are in `subscription_updates`."""
+"""Subscriptions through the API: create, retrieve, list, cancel. Updates and pauses have files of their own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, renewal, standing
+from stripe_emulator.billing import collection, discounts, invoicing, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.payments import Attempt
@@ -235,39 +235,13 @@ def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
     return subscription
 
 
-def resume(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """
-    Bring a paused subscription back; with the default anchor a new period begins now and is charged.
-
-    The status waits for the payment: past due if it fails.
-    """
-    subscription = engine.find("subscription", ids[0])
-    if subscription["status"] != "paused":
-        raise invalid(
-            f"This subscription cannot be resumed because it is not paused. Its status is {subscription['status']}."
-        )
-    anchor = params.at("billing_cycle_anchor").get("type", "now")
-    if anchor != "now":
-        raise invalid("stripe_emulator resumes with a new cycle only", param="billing_cycle_anchor[type]")
-    params.ignore("proration_behavior", "payment_behavior", "proration_date")
-    now = engine.now(subscription["test_clock"])
-    with engine.changing(subscription, "customer.subscription.updated"):
-        subscription.update(status="active", status_details=None, billing_cycle_anchor=now)
-        for item in subscription["items"]:
-            item["current_period_end"] = now
-    engine.emit("customer.subscription.resumed", subscription)
-    invoice = renewal.renew(engine, subscription)
-    collection.when_due(engine, invoice)
-    return subscription
-
-
 @renders("subscription")
 def show_subscription(engine: Engine, subscription: Json) -> Json:
     """With its items, each with its price and plan in full."""
     shown = public(subscription)
     items = [show_item(engine, item) for item in subscription["items"]]
-    if shown["pending_update"] is not None:
-        waiting = subscription["pending_update"]["subscription_items"]
+    waiting = (subscription["pending_update"] or {}).get("subscription_items")
+    if waiting is not None:
         shown["pending_update"]["subscription_items"] = [show_item(engine, item) for item in waiting]
     shown["items"] = as_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
     return shown
@@ -287,5 +261,4 @@ ROUTES = [
     Route("POST", "/v1/subscriptions/{id}", subscription_updates.update, "SubscriptionUpdateParams"),
     Route("DELETE", "/v1/subscriptions/{id}", cancel, "SubscriptionCancelParams"),
     Route("DELETE", "/v1/subscriptions/{id}/discount", delete_discount, "SubscriptionDeleteDiscountParams"),
-    Route("POST", "/v1/subscriptions/{id}/resume", resume, "SubscriptionResumeParams"),
 ]
