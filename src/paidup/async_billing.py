@@ -1,4 +1,4 @@
-"""Billing for async hosts: the same verbs, each run in a thread, so that nothing blocks the event loop."""
+"""Billing for async hosts: the same verbs; what waits does so in a thread, so that nothing blocks the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paidup.inbox import Receipt
 
 
 class AsyncBilling:
-    """The same verbs for async hosts, each run in a thread, so that nothing blocks the event loop."""
+    """The same verbs for async hosts; what waits does so in a thread, so that nothing blocks the event loop."""
 
     def __init__(self, billing: Billing) -> None:
         self.billing = billing
@@ -87,7 +87,7 @@ class AsyncBilling:
 
     async def receive(self, body: bytes, signature: str | None) -> Receipt:
         """See `Billing.receive`."""
-        return await asyncio.to_thread(self.billing.receive, body, signature)
+        return await asyncio.wrap_future(self.billing.receive_soon(body, signature))
 
     async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
         """See `Billing.sync`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from paidup.errors import (
     PayloadTooLarge,
     StripeUnavailable,
 )
+from paidup.intake import Intake
 from paidup.portal import Portal
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
@@ -78,6 +79,7 @@ class Billing:
         self._database = Database(settings.database_url.get_secret_value())
         self._handlers = outbox.Handlers()
         self._wake_up = WakeUp()
+        self._intake = Intake(self._database, on_stored=self._wake_up.give)
         self._calls = ThreadPoolExecutor(_WORKER_THREADS * _CALLS_A_TARGET, thread_name_prefix="paidup-stripe")
         self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
         self._synchroniser = Synchroniser(
@@ -245,6 +247,14 @@ class Billing:
         Answer 2xx when this returns, whatever the receipt says. Raises InvalidSignature, InvalidPayload and
         PayloadTooLarge (4xx, nothing stored), DatabaseUnavailable (5xx, so that Stripe delivers again).
         """
+        return self.receive_soon(body, signature).result()
+
+    def receive_soon(self, body: bytes, signature: str | None) -> Future[inbox.Receipt]:
+        """
+        `receive` without waiting: the Future is done once the event is committed. Never answer 2xx before.
+
+        What is wrong with the body or its signature is raised at once; the Future raises DatabaseUnavailable.
+        """
         if len(body) > self.settings.webhook_max_bytes:
             raise PayloadTooLarge(
                 f"the body has {len(body)} bytes, more than the {self.settings.webhook_max_bytes} allowed",
@@ -263,10 +273,7 @@ class Billing:
         except (ValueError, RecursionError) as error:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
         route = targets.route(event, livemode=self._livemode)
-        with self._database.write() as session:
-            receipt = inbox.accept(session, event, route=route, payload=body.decode(), secret=secret, now=now)
-        self._wake_up.give()
-        return receipt
+        return self._intake.submit(inbox.Delivery(event, route, body.decode(), secret, now))
 
     def events(self, *, state: str | None = None, limit: int = 50) -> list[StoredEvent]:
         """Received events, newest first; `state` is pending, done, ignored or failed."""
@@ -370,6 +377,7 @@ class Billing:
 
     def close(self) -> None:
         """Give back connections and threads. The object is not used after this."""
+        self._intake.close()
         for threads in (self._returns, self._calls):
             threads.shutdown(wait=True, cancel_futures=True)
         self._database.close()

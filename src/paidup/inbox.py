@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,43 +70,100 @@ class Claim:
     """Was it requested by more than its events? Then all of it is fetched, whatever the events were about."""
 
 
-def accept(session: Session, event: Event, *, route: Route, payload: str, secret: int, now: datetime) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A verified webhook: its event, where that leads, the body as received, and which secret matched."""
+
+    event: Event
+    route: Route
+    payload: str
+    secret: int
+    received_at: datetime
+
+
+def accept(session: Session, deliveries: Sequence[Delivery]) -> list[Receipt]:
     """
-    Store an event and mark its target dirty, both or neither.
+    Store events and mark their targets dirty, all of it or nothing; a receipt for each delivery, in order.
 
-    A repeated delivery changes nothing, unless we had given up on the event: then it starts again.
+    A repeated delivery changes nothing, unless we had given up on the event: then it starts again. Rows are taken in
+    one order everywhere, events before targets, so that processes that store at once can't block each other for good.
     """
-    row = {
-        "id": event.id,
-        "type": event.type,
-        "api_version": event.api_version,
-        "account": event.account,
-        "livemode": event.livemode,
-        "target": route.target,
-        "payload": payload,
-        "state": "ignored" if route.ignored else "pending",
-        "reason": route.ignored,
-        "secret": secret,
-        "deliveries": 1,
-        "created": event.created,
-        "received_at": now,
-        "processed_at": now if route.ignored else None,
-    }
-    inserted = session.execute(
-        insert(session, StoredEvent).values(row).on_conflict_do_nothing().returning(StoredEvent.id)
-    ).first()
-    if inserted is None:
-        return _repeated(session, event, now)
-    if route.target is None:
-        return Receipt(event.id, "ignored", route.ignored)
-    request(session, route.target, now=now)
-    return Receipt(event.id, "pending")
+    first: dict[str, Delivery] = {}
+    for each in deliveries:
+        first.setdefault(each.event.id, each)
+    new = _insert(session, [first[id] for id in sorted(first)])
+    repeats = Counter(each.event.id for each in deliveries)
+    repeats.subtract(new)
+    again = _failed_before(session, [id for id, count in repeats.items() if count and id not in new])
+    asked = Counter(each.route.target for each in first.values() if each.event.id in new and each.route.target)
+    for row in again:
+        asked[str(row.target)] += 1
+    if asked:
+        _request(session, asked, now=max(each.received_at for each in deliveries))
+    for row in again:
+        _start_again(row)
+    session.flush()
+    _count(session, +repeats)
+    answered: set[str] = set()
+    return [_receipt(each, is_new=each.event.id in new, answered=answered) for each in deliveries]
 
 
-def _repeated(session: Session, event: Event, now: datetime) -> Receipt:
-    replay(session, event.id, now=now, only_failed=True)
-    session.execute(update(StoredEvent).where(StoredEvent.id == event.id).values(deliveries=StoredEvent.deliveries + 1))
-    return Receipt(event.id, "duplicate")
+def _insert(session: Session, deliveries: Sequence[Delivery]) -> set[str]:
+    """The ids that were not there before."""
+    rows = [
+        {
+            "id": each.event.id,
+            "type": each.event.type,
+            "api_version": each.event.api_version,
+            "account": each.event.account,
+            "livemode": each.event.livemode,
+            "target": each.route.target,
+            "payload": each.payload,
+            "state": "ignored" if each.route.ignored else "pending",
+            "reason": each.route.ignored,
+            "secret": each.secret,
+            "deliveries": 1,
+            "created": each.event.created,
+            "received_at": each.received_at,
+            "processed_at": each.received_at if each.route.ignored else None,
+        }
+        for each in deliveries
+    ]
+    # The table, not the class: the mapper's own bookkeeping costs more than the insert.
+    events = StoredEvent.__table__
+    statement = insert(session, StoredEvent).on_conflict_do_nothing().returning(events.c.id)
+    return set(session.connection().execute(statement, rows).scalars())
+
+
+def _failed_before(session: Session, ids: Sequence[str]) -> list[StoredEvent]:
+    if not ids:
+        return []
+    return list(
+        session.scalars(
+            select(StoredEvent)
+            .where(StoredEvent.id.in_(ids), StoredEvent.state == "failed", StoredEvent.target.is_not(None))
+            .order_by(StoredEvent.id)
+        )
+    )
+
+
+def _count(session: Session, repeats: Mapping[str, int]) -> None:
+    for id in sorted(repeats):
+        session.execute(
+            update(StoredEvent)
+            .where(StoredEvent.id == id)
+            .values(deliveries=StoredEvent.deliveries + repeats[id])
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _receipt(delivery: Delivery, *, is_new: bool, answered: set[str]) -> Receipt:
+    id = delivery.event.id
+    if not is_new or id in answered:
+        return Receipt(id, "duplicate")
+    answered.add(id)
+    ignored = delivery.route.ignored
+    return Receipt(id, "ignored", ignored) if ignored else Receipt(id, "pending")
 
 
 def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool = False) -> bool:
@@ -114,9 +173,13 @@ def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool 
         return False
     # First the target, then the event: the order in which `claim` and `finish` lock them.
     request(session, row.target, now=now)
-    row.state, row.error, row.reason, row.processed_at = "pending", None, None, None
+    _start_again(row)
     session.flush()
     return True
+
+
+def _start_again(row: StoredEvent) -> None:
+    row.state, row.error, row.reason, row.processed_at = "pending", None, None, None
 
 
 def request(session: Session, target: str, *, now: datetime) -> int:
@@ -125,14 +188,23 @@ def request(session: Session, target: str, *, now: datetime) -> int:
 
     The first request after a quiet time is available at once; the rest of a burst after a short debounce.
     """
-    statement = insert(session, SyncTarget).values(target=target, requested=1, applied=0, available_at=now, attempts=0)
+    return _request(session, {target: 1}, now=now)[target]
+
+
+def _request(session: Session, counts: Mapping[str, int], *, now: datetime) -> dict[str, int]:
+    """The same for several targets, each with how often it is asked for."""
+    rows = [
+        {"target": target, "requested": counts[target], "applied": 0, "available_at": now, "attempts": 0}
+        for target in sorted(counts)
+    ]
+    statement = insert(session, SyncTarget)
     was_clean = SyncTarget.applied >= SyncTarget.requested
     just_applied = and_(SyncTarget.applied_at.is_not(None), SyncTarget.applied_at > now - DEBOUNCE)
-    requested = session.execute(
+    found = session.connection().execute(
         statement.on_conflict_do_update(
             index_elements=["target"],
             set_={
-                "requested": SyncTarget.requested + 1,
+                "requested": SyncTarget.requested + statement.excluded.requested,
                 "available_at": case(
                     (SyncTarget.gave_up_at.is_not(None), now),
                     (and_(was_clean, just_applied), now + DEBOUNCE),
@@ -142,8 +214,10 @@ def request(session: Session, target: str, *, now: datetime) -> int:
                 "attempts": case((SyncTarget.gave_up_at.is_not(None), 0), else_=SyncTarget.attempts),
                 "gave_up_at": None,
             },
-        ).returning(SyncTarget.requested)
-    ).scalar_one()
+        ).returning(SyncTarget.target, SyncTarget.requested),
+        rows,
+    )
+    requested = {row.target: row.requested for row in found}
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"NOTIFY {CHANNEL}"))
     return requested

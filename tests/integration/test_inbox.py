@@ -40,7 +40,8 @@ def accept(database: Database, event_id: str, *, type: str = "invoice.paid", now
     event = events.parse(body)
     with database.write() as session:
         route = targets.route(event, livemode=False)
-        return inbox.accept(session, event, route=route, payload=json.dumps(body), secret=0, now=now)
+        [receipt] = inbox.accept(session, [inbox.Delivery(event, route, json.dumps(body), 0, now)])
+    return receipt
 
 
 def claim(database: Database, *, now: datetime = NOW) -> inbox.Claim | None:
@@ -216,7 +217,7 @@ def test_an_event_and_its_target_are_stored_both_or_neither(database: Database) 
             }
         )
         with database.write() as session:
-            inbox.accept(session, event, route=targets.Route(TARGET, None), payload="{}", secret=0, now=NOW)
+            inbox.accept(session, [inbox.Delivery(event, targets.Route(TARGET, None), "{}", 0, NOW)])
             raise PowerCut
 
     with pytest.raises(PowerCut):

@@ -1,0 +1,125 @@
+"""
+Group commit: deliveries that arrive together are stored in one transaction, each answered only after it.
+
+One thread a process writes. While it commits, the next ones gather; nothing waits for company that isn't there. A
+delivery is a Future: it is done when its event is committed, and failed when it was not, so that Stripe sends it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from paidup import inbox
+from paidup.database.engine import Database
+from paidup.errors import DatabaseUnavailable
+
+logger = logging.getLogger("paidup")
+
+BATCH = 200
+"""Deliveries a transaction, at most: longer ones would hold the rows of busy customers for too long."""
+MAX_WAITING = 5_000
+"""Deliveries that wait for the database, at most; more are refused, and Stripe sends them again later."""
+_STOP_SECONDS = 30.0
+
+_Waiting = tuple[inbox.Delivery, Future[inbox.Receipt]]
+
+
+class Intake:
+    """
+    Stores deliveries, from any thread, in groups.
+
+    The writing thread starts with the first delivery, and anew in a forked process. `on_stored` is called after each
+    commit.
+    """
+
+    def __init__(self, database: Database, *, on_stored: Callable[[], None]) -> None:
+        self._database = database
+        self._on_stored = on_stored
+        self._process = os.getpid()
+        self._condition = threading.Condition()
+        self._waiting: deque[_Waiting] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, delivery: inbox.Delivery) -> Future[inbox.Receipt]:
+        """
+        Queue a delivery; the Future is done once it is committed.
+
+        Raises DatabaseUnavailable when too many wait already, RuntimeError after `close`.
+        """
+        if self._process != os.getpid():
+            self._start_anew()
+        future: Future[inbox.Receipt] = Future()
+        with self._condition:
+            if self._closed:
+                raise RuntimeError("this Billing was closed")
+            if len(self._waiting) >= MAX_WAITING:
+                raise DatabaseUnavailable(
+                    f"{MAX_WAITING} webhooks wait to be stored", remedy="the database is too slow, or away"
+                )
+            self._waiting.append((delivery, future))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._write, name="paidup-intake", daemon=True)
+                self._thread.start()
+            self._condition.notify()
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries have not been taken up yet."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Store what waits, and end the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        if self._thread is not None and self._process == os.getpid():
+            self._thread.join(_STOP_SECONDS)
+
+    def _start_anew(self) -> None:
+        """In a forked process: neither the thread nor what waited for it came along."""
+        self._process = os.getpid()
+        self._condition = threading.Condition()
+        self._waiting.clear()
+        self._thread = None
+
+    def _write(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._waiting or self._closed)
+                taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            if not taken:
+                return
+            # A caller that went away meanwhile has not been promised anything.
+            self._store([each for each in taken if each[1].set_running_or_notify_cancel()])
+
+    def _store(self, group: list[_Waiting]) -> None:
+        if not group:
+            return
+        try:
+            with self._database.write() as session:
+                receipts = inbox.accept(session, [delivery for delivery, _ in group])
+        except DatabaseUnavailable as error:
+            _fail(group, error)
+        except Exception as error:
+            # One event that the database will not take must not cost the others their answer.
+            logger.warning("storing %d webhooks failed", len(group), exc_info=True)
+            if len(group) == 1:
+                _fail(group, error)
+            for each in group if len(group) > 1 else ():
+                self._store([each])
+        else:
+            for (_, future), receipt in zip(group, receipts, strict=True):
+                future.set_result(receipt)
+            self._on_stored()
+
+
+def _fail(group: list[_Waiting], error: Exception) -> None:
+    for _, future in group:
+        future.set_exception(error)
