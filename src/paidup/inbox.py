@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from paidup.core.event import Event
 from paidup.core.targets import Route
-from paidup.database.store import insert
+from paidup.database import bulk
 from paidup.database.tables import StoredEvent, SyncTarget
 
 LEASE = timedelta(seconds=60)
@@ -129,10 +129,7 @@ def _insert(session: Session, deliveries: Sequence[Delivery]) -> set[str]:
         }
         for each in deliveries
     ]
-    # The table, not the class: the mapper's own bookkeeping costs more than the insert.
-    events = StoredEvent.__table__
-    statement = insert(session, StoredEvent).on_conflict_do_nothing().returning(events.c.id)
-    return set(session.connection().execute(statement, rows).scalars())
+    return bulk.insert_new(session, StoredEvent, rows)
 
 
 def _failed_before(session: Session, ids: Sequence[str]) -> list[StoredEvent]:
@@ -188,39 +185,37 @@ def request(session: Session, target: str, *, now: datetime) -> int:
 
     The first request after a quiet time is available at once; the rest of a burst after a short debounce.
     """
-    return _request(session, {target: 1}, now=now)[target]
+    _request(session, {target: 1}, now=now)
+    return session.scalars(select(SyncTarget.requested).where(SyncTarget.target == target)).one()
 
 
-def _request(session: Session, counts: Mapping[str, int], *, now: datetime) -> dict[str, int]:
+def _request(session: Session, counts: Mapping[str, int], *, now: datetime) -> None:
     """The same for several targets, each with how often it is asked for."""
     rows = [
         {"target": target, "requested": counts[target], "applied": 0, "available_at": now, "attempts": 0}
         for target in sorted(counts)
     ]
-    statement = insert(session, SyncTarget)
     was_clean = SyncTarget.applied >= SyncTarget.requested
     just_applied = and_(SyncTarget.applied_at.is_not(None), SyncTarget.applied_at > now - DEBOUNCE)
-    found = session.connection().execute(
-        statement.on_conflict_do_update(
-            index_elements=["target"],
-            set_={
-                "requested": SyncTarget.requested + statement.excluded.requested,
-                "available_at": case(
-                    (SyncTarget.gave_up_at.is_not(None), now),
-                    (and_(was_clean, just_applied), now + DEBOUNCE),
-                    (was_clean, now),
-                    else_=SyncTarget.available_at,
-                ),
-                "attempts": case((SyncTarget.gave_up_at.is_not(None), 0), else_=SyncTarget.attempts),
-                "gave_up_at": None,
-            },
-        ).returning(SyncTarget.target, SyncTarget.requested),
+    bulk.upsert(
+        session,
+        SyncTarget,
         rows,
+        key="target",
+        changes={
+            "requested": SyncTarget.requested + bulk.excluded(session, SyncTarget).requested,
+            "available_at": case(
+                (SyncTarget.gave_up_at.is_not(None), now),
+                (and_(was_clean, just_applied), now + DEBOUNCE),
+                (was_clean, now),
+                else_=SyncTarget.available_at,
+            ),
+            "attempts": case((SyncTarget.gave_up_at.is_not(None), 0), else_=SyncTarget.attempts),
+            "gave_up_at": None,
+        },
     )
-    requested = {row.target: row.requested for row in found}
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"NOTIFY {CHANNEL}"))
-    return requested
 
 
 def next_due(session: Session) -> datetime | None:

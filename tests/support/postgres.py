@@ -87,9 +87,14 @@ class PostgresServer:
 
 
 class OwnPostgresServer(PostgresServer):
-    """A server started for the tests. Stops when told to, and when this process ends in any way."""
+    """
+    A server started for the tests. Stops when told to, and when this process ends in any way.
 
-    def __init__(self, binaries: Path) -> None:
+    `durable`: commits reach the disk, as in production; tests do without.
+    """
+
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+        self._settings = {} if durable else _FAST
         user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="paidup-postgres-"))
         try:
@@ -143,7 +148,7 @@ class OwnPostgresServer(PostgresServer):
         )
         if made.returncode != 0:
             raise NoPostgres(f"initdb from {binaries} failed:\n{made.stdout}{made.stderr}")
-        settings = [part for name, value in _FAST.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         keeper = ["/bin/sh", "-c", _KEEPER, "keeper", str(self._folder)]
         return subprocess.Popen(
             [*keeper, str(binaries / "postgres"), "-D", str(data), "-k", str(self._folder), "-h", "", *settings],
@@ -172,11 +177,11 @@ class OwnPostgresServer(PostgresServer):
                 time.sleep(0.05)
 
 
-def start(environment: Mapping[str, str] = os.environ) -> PostgresServer:
+def start(environment: Mapping[str, str] = os.environ, *, durable: bool = False) -> PostgresServer:
     """The server for this run. Raises NoPostgres with the remedy when there is none."""
     if url := environment.get("TEST_DATABASE_URL"):
         return PostgresServer.existing(url)
-    return OwnPostgresServer(find_binaries())
+    return OwnPostgresServer(find_binaries(), durable=durable)
 
 
 def find_binaries() -> Path:
