@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import stripe
 
 from benchmarks.measuring import Row, in_turn, options, report
-from benchmarks.webhook_server import SECRET
+from benchmarks.receiving import SECRET
 from paidup.database import migrate
 from paidup.database.engine import Database
 from tests.support import postgres
@@ -70,7 +70,7 @@ def _compare(name: str, database_url: str, *, rounds: int) -> list[Row]:
 
 @contextmanager
 def _serving(kind: str, database_url: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.webhook_server", kind, database_url, str(PLANS)]
+    command = [sys.executable, "-m", "benchmarks.receiving", kind, database_url, str(PLANS)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
