@@ -33,7 +33,7 @@ charge.refunded charge.succeeded checkout.session.completed checkout.session.exp
 coupon.updated customer.created customer.deleted customer.subscription.created customer.subscription.deleted
 customer.subscription.paused customer.subscription.trial_will_end customer.subscription.updated customer.updated
 invoice.created invoice.deleted invoice.finalized invoice.marked_uncollectible invoice.paid
-invoice.payment_action_required invoice.payment_failed invoice.updated invoice.voided invoiceitem.created
+invoice.payment_action_required invoice.payment_failed invoice.sent invoice.updated invoice.voided invoiceitem.created
 invoiceitem.deleted payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created
 payment_intent.payment_failed payment_intent.requires_action payment_intent.succeeded payment_method.attached
 payment_method.detached payment_method.updated plan.created plan.deleted plan.updated price.created price.updated

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import invoicing, standing
+from stripe_emulator.billing import invoicing, sending, standing
 from stripe_emulator.billing.payments import Attempt, confirm, create_intent
 from stripe_emulator.cards import AUTHENTICATION_REQUIRED
 from stripe_emulator.settings import DAY
@@ -39,7 +39,7 @@ def open_invoice(engine: Engine, invoice: Json) -> None:
     invoicing.finalize(engine, invoice)
     if invoice["amount_due"] == 0:
         invoicing.mark_paid(engine, invoice, by_payment=False)
-    elif invoice["collection_method"] == "charge_automatically":
+    else:
         prepare_payment(engine, invoice)
 
 
@@ -109,7 +109,7 @@ def _record_failure(engine: Engine, invoice: Json, attempt: Attempt, method: Jso
 
 
 def _is_dunned(invoice: Json) -> bool:
-    return bool(invoice["auto_advance"]) and not invoicing.is_first(invoice)
+    return bool(invoice["auto_advance"]) and not sending.is_sent(invoice) and not invoicing.is_first(invoice)
 
 
 def _next_try(engine: Engine, invoice: Json, now: int) -> int | None:
@@ -121,7 +121,9 @@ def _next_try(engine: Engine, invoice: Json, now: int) -> int | None:
 
 
 def next_due(engine: Engine, invoice: Json) -> int | None:
-    """When an invoice is finalised, or tried again."""
+    """When an invoice is finalised, tried again, or due."""
+    if sending.is_sent(invoice) and invoice["status"] == "open":
+        return sending.next_due(engine, invoice)
     if not invoice["auto_advance"]:
         return None
     if invoice["status"] == "draft":
@@ -134,14 +136,16 @@ def next_due(engine: Engine, invoice: Json) -> int | None:
 
 
 def when_due(engine: Engine, invoice: Json) -> None:
-    """Finalise and charge a draft; try an open invoice again."""
+    """Finalise a draft, then charge or send it; try an open invoice again, or mind its due date."""
     if invoice["status"] == "draft":
-        _finalize_and_charge(engine, invoice)
+        _finalize_and_collect(engine, invoice)
+    elif sending.is_sent(invoice):
+        sending.when_due(engine, invoice)
     else:
         _retry(engine, invoice)
 
 
-def _finalize_and_charge(engine: Engine, invoice: Json) -> None:
+def _finalize_and_collect(engine: Engine, invoice: Json) -> None:
     behavior = standing.collection_pause(engine, invoice)
     if behavior is not None:
         open_paused(engine, invoice, behavior)
@@ -149,7 +153,9 @@ def _finalize_and_charge(engine: Engine, invoice: Json) -> None:
     open_invoice(engine, invoice)
     if invoice["status"] == "paid":
         standing.after_paid(engine, invoice)
-    elif invoice["collection_method"] == "charge_automatically":
+    elif sending.is_sent(invoice):
+        sending.send(engine, invoice)
+    else:
         method = default_method(engine, invoice)
         if method is None:
             fail_without_method(engine, invoice)

@@ -108,8 +108,9 @@ def draft(
         "total_taxes": [],
         "_token": token(40),
         "_retries": 0,
-        "_days_until_due": subscription["days_until_due"] if subscription else None,
     }
+    if subscription is not None and subscription["days_until_due"] is not None:
+        invoice["due_date"] = (at or now) + subscription["days_until_due"] * DAY
     add_up(engine, invoice, customer["balance"])
     if not keep:
         return invoice
@@ -163,8 +164,6 @@ def finalize(engine: Engine, invoice: Json) -> None:
         automatically_finalizes_at=None,
         webhooks_delivered_at=now,
     )
-    if invoice["collection_method"] == "send_invoice":
-        invoice["due_date"] = now + (invoice.get("_days_until_due") or 30) * DAY
     invoice["status_transitions"]["finalized_at"] = now
     if ending != customer["balance"]:
         balance.book(
@@ -178,14 +177,15 @@ def finalize(engine: Engine, invoice: Json) -> None:
     engine.emit("invoice.finalized", invoice)
 
 
-def mark_paid(engine: Engine, invoice: Json, *, by_payment: bool, tries: int = 0) -> None:
+def mark_paid(engine: Engine, invoice: Json, *, by_payment: bool, tries: int = 0, elsewhere: bool = False) -> None:
     """
     It is paid. `by_payment`: money was taken, so that the payment's own events follow; `tries` count as attempts.
+    `elsewhere`: there was something to pay, and it was not paid here.
 
     Order as recorded: updated, paid, payment_succeeded, invoice_payment.paid.
     """
     now = engine.now(invoice["test_clock"])
-    with engine.changing(invoice, "invoice.updated" if by_payment else None):
+    with engine.changing(invoice, "invoice.updated" if by_payment or elsewhere else None):
         invoice.update(
             status="paid",
             amount_paid=invoice["amount_due"],

@@ -95,7 +95,7 @@ def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) 
     `pause` and `cancel` make no invoice. `immediately`: ended through the API, so that the invoice is finalised and
     charged at once and its reason is `subscription_update`.
     """
-    has_method = _has_method(engine, subscription)
+    has_method = subscription["collection_method"] == "send_invoice" or _has_method(engine, subscription)
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     if not has_method and behavior == "cancel":
         standing.cancel(engine, subscription, reason=None)

@@ -48,6 +48,8 @@ def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> N
     subscription = subscription_for(engine, invoice)
     if subscription is None or subscription["latest_invoice"] != invoice["id"] or invoice.get("_may_wait"):
         return
+    if invoice["collection_method"] == "send_invoice":
+        return
     if pausing.after_failed(engine, subscription, invoice):
         pass
     elif subscription["status"] in ("active", "trialing") and not invoicing.is_first(invoice):
@@ -55,6 +57,16 @@ def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> N
             subscription["status"] = "past_due"
     if delinquent and not invoicing.is_first(invoice):
         _set_delinquent(engine, invoice["customer"])
+
+
+def after_overdue(engine: Engine, invoice: Json) -> None:
+    """An invoice that was sent and not paid by its due date, also a first one: its subscription is past due."""
+    subscription = subscription_for(engine, invoice)
+    invoice["_overdue"] = True
+    if subscription is not None and subscription["status"] == "active" and _is_latest(engine, invoice):
+        with engine.changing(subscription, "customer.subscription.updated"):
+            subscription["status"] = "past_due"
+    _set_delinquent(engine, invoice["customer"])
 
 
 def after_last_try(engine: Engine, invoice: Json) -> None:
@@ -127,7 +139,7 @@ def _adopt_method(engine: Engine, subscription: Json, invoice: Json) -> None:
 
 def _set_delinquent(engine: Engine, customer_id: str) -> None:
     owed = any(
-        invoice["status"] == "open" and invoice["attempted"] and not invoicing.is_first(invoice)
+        invoice["status"] == "open" and (invoice.get("_overdue") or _has_failed(invoice))
         for invoice in engine.store.of_customer("invoice", customer_id)
         if _is_latest(engine, invoice)
     )
@@ -135,6 +147,12 @@ def _set_delinquent(engine: Engine, customer_id: str) -> None:
     if customer["delinquent"] != owed:
         with engine.changing(customer, "customer.updated"):
             customer["delinquent"] = owed
+
+
+def _has_failed(invoice: Json) -> bool:
+    """Was it charged for in vain? One that was sent is not due yet; after a first one nothing is owed."""
+    charged = invoice["attempted"] and invoice["collection_method"] == "charge_automatically"
+    return bool(charged and not invoicing.is_first(invoice))
 
 
 def _is_latest(engine: Engine, invoice: Json) -> bool:

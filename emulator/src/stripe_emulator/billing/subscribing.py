@@ -188,7 +188,7 @@ def first_invoice(engine: Engine, customer: Json, subscription: Json, terms: Ter
         reason="subscription_create",
         currency=subscription["currency"],
         subscription=subscription,
-        auto_advance=False,
+        auto_advance=subscription["collection_method"] == "send_invoice",
         emit=emit,
     )
     subscription["latest_invoice"] = invoice["id"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, lines, standing
+from stripe_emulator.billing import collection, invoicing, lines, sending, standing
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
-from stripe_emulator.resources import customers, payment_methods
+from stripe_emulator.resources import customers, invoice_terms, payment_methods
 from stripe_emulator.resources.invoice_previews import create_preview
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
@@ -31,9 +31,11 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         auto_advance=params.get("auto_advance", False),
         take_pending=params.get("pending_invoice_items_behavior", "exclude") == "include",
         metadata=params.get("metadata") or {},
+        emit=False,
     )
     invoice["description"] = params.get("description") or None
-    invoice["collection_method"] = params.get("collection_method", "charge_automatically")
+    invoice_terms.apply(engine, invoice, params)
+    engine.emit("invoice.created", invoice)
     return invoice
 
 
@@ -43,14 +45,13 @@ def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def update(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Metadata, description, `auto_advance` and the payment method."""
+    """Metadata, description, how it is collected and the payment method."""
     invoice = engine.find("invoice", ids[0])
     with engine.changing(invoice, "invoice.updated"):
         invoice["metadata"] = merged(invoice["metadata"], params)
         if "description" in params:
             invoice["description"] = params["description"] or None
-        if "auto_advance" in params:
-            invoice["auto_advance"] = params["auto_advance"]
+        invoice_terms.apply(engine, invoice, params)
         if "default_payment_method" in params:
             wanted = params["default_payment_method"]
             invoice["default_payment_method"] = (
@@ -92,13 +93,15 @@ def list_lines(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def finalize(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Open a draft; charged automatically only if it advances by itself."""
+    """Open a draft; charged or sent automatically only if it advances by itself."""
     invoice = engine.find("invoice", ids[0])
     if "auto_advance" in params:
         invoice["auto_advance"] = params["auto_advance"]
     collection.open_invoice(engine, invoice)
     if invoice["status"] == "paid":
         standing.after_paid(engine, invoice)
+    elif invoice["auto_advance"] and sending.is_sent(invoice):
+        sending.send(engine, invoice)
     elif invoice["auto_advance"]:
         invoice["next_payment_attempt"] = engine.now(invoice["test_clock"]) + engine.settings.finalize_after
     return invoice
@@ -121,8 +124,7 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
         raise invalid(f"Invoices with status {invoice['status']} can't be paid.", code="invoice_not_open")
     params.ignore("off_session", "forgive", "mandate")
     if params.get("paid_out_of_band", False):
-        invoicing.mark_paid(engine, invoice, by_payment=False)
-        standing.after_paid(engine, invoice)
+        sending.settle_elsewhere(engine, invoice)
         return invoice
     wanted = params.get("payment_method")
     if wanted:
@@ -161,10 +163,16 @@ def mark_uncollectible(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def send(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Send it by e-mail, which here is only said."""
+    """Send it by e-mail, which here is only said; a draft is finalised by it."""
     invoice = engine.find("invoice", ids[0])
+    if not sending.is_sent(invoice):
+        raise invalid("You can only manually send an invoice if its collection method is 'send_invoice'.")
     if invoice["status"] == "draft":
         collection.open_invoice(engine, invoice)
+        if invoice["status"] == "paid":
+            standing.after_paid(engine, invoice)
+    if invoice["status"] not in ("open", "paid", "uncollectible"):
+        raise invalid(f"Invoices with status {invoice['status']} can't be sent.", code="invoice_not_open")
     engine.emit("invoice.sent", invoice)
     return invoice
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, lines, pending_updates, renewal, standing
+from stripe_emulator.billing import collection, discounts, invoicing, lines, pending_updates, renewal, sending, standing
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
 from stripe_emulator.billing.subscribing import announce_trial, automatic_tax, make_item
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply
-from stripe_emulator.resources import payment_methods, prices
+from stripe_emulator.resources import invoice_terms, payment_methods, prices
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -179,10 +179,10 @@ def _simple(engine: Engine, subscription: Json, params: Params) -> None:
         subscription["payment_settings"]["save_default_payment_method"] = settings["save_default_payment_method"]
     if "automatic_tax" in params:
         subscription["automatic_tax"] = automatic_tax(params.at("automatic_tax").get("enabled", False))
-    if "collection_method" in params:
-        subscription["collection_method"] = params["collection_method"]
-    if "days_until_due" in params:
-        subscription["days_until_due"] = params["days_until_due"]
+    if "collection_method" in params or "days_until_due" in params:
+        method = params.get("collection_method", subscription["collection_method"])
+        days = invoice_terms.days_until_due(params, method, kept=subscription["days_until_due"])
+        subscription.update(collection_method=method, days_until_due=days)
 
 
 def _discounts(engine: Engine, subscription: Json, params: Params) -> None:
@@ -398,7 +398,10 @@ def _check_pending(params: Params) -> None:
 
 
 def _collect(engine: Engine, subscription: Json, invoice: Json, behavior: str, before: Json) -> None:
-    if invoice["status"] == "paid" or invoice["collection_method"] == "send_invoice":
+    if sending.is_sent(invoice):
+        sending.send(engine, invoice)
+        return
+    if invoice["status"] == "paid":
         return
     invoice["_may_wait"] = behavior == "pending_if_incomplete"
     method = collection.default_method(engine, invoice)

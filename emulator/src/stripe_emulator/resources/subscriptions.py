@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, standing
+from stripe_emulator.billing import collection, discounts, invoicing, sending, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.payments import Attempt
@@ -12,7 +12,7 @@ from stripe_emulator.billing.subscribing import Terms, announce_trial, build, fi
 from stripe_emulator.protocol.errors import ApiError, card_error, invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
-from stripe_emulator.resources import customers, payment_methods, prices, subscription_updates
+from stripe_emulator.resources import customers, invoice_terms, payment_methods, prices, subscription_updates
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -27,7 +27,9 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """
     A subscription and its first invoice, charged as `payment_behavior` says.
 
-    A declined or unauthenticated first payment leaves it `incomplete` for 23 hours.
+    A declined or unauthenticated first payment leaves it `incomplete` for 23 hours. With `send_invoice` it is active
+    at once, and its first invoice is finalised an hour later.
+    See https://docs.stripe.com/billing/invoices/subscription#sub-invoice-lifecycle
     """
     params.ignore(*IGNORED)
     if "customer" not in params:
@@ -42,15 +44,16 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     subscription = build(engine, customer, items, terms)
     invoice = first_invoice(engine, customer, subscription, terms, emit=True)
     subscription_updates.schedule_end(engine, subscription, params)
-    collection.open_invoice(engine, invoice)
-    _collect_first(engine, subscription, invoice, behavior)
+    if not sending.is_sent(invoice):
+        collection.open_invoice(engine, invoice)
+        _collect_first(engine, subscription, invoice, behavior)
     engine.emit("customer.subscription.created", subscription)
     announce_trial(engine, subscription)
     return subscription
 
 
 def _collect_first(engine: Engine, subscription: Json, invoice: Json, behavior: str) -> None:
-    if invoice["status"] == "paid" or invoice["collection_method"] == "send_invoice":
+    if invoice["status"] == "paid":
         return
     method = collection.default_method(engine, invoice)
     if behavior == "default_incomplete":
@@ -101,10 +104,6 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
     if method:
         method = payment_methods.usable(engine, method, customer["id"], param="default_payment_method")["id"]
     collection_method = params.get("collection_method", "charge_automatically")
-    if collection_method == "send_invoice" and "days_until_due" not in params:
-        raise invalid(
-            "You must pass `days_until_due` when using `collection_method=send_invoice`.", param="days_until_due"
-        )
     return Terms(
         trial_end=trial_end(params, now),
         billing_cycle_anchor=params.get("billing_cycle_anchor"),
@@ -115,7 +114,7 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
         description=params.get("description") or None,
         payment_settings=_payment_settings(params),
         collection_method=collection_method,
-        days_until_due=params.get("days_until_due"),
+        days_until_due=invoice_terms.days_until_due(params, collection_method),
         billing_mode=params.at("billing_mode").get("type", "flexible"),
         automatic_tax=params.at("automatic_tax").get("enabled", False),
     )
