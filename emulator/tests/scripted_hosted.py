@@ -10,6 +10,7 @@ import httpx
 from starlette.applications import Starlette
 
 from stripe_emulator.hosted import (
+    BankInput,
     CardInput,
     ChallengeView,
     CheckoutView,
@@ -176,8 +177,10 @@ class ScriptedHosted(Hosted):
     def checkout(self, session_id: str) -> CheckoutView | None:
         return self.checkout_view
 
-    def pay(self, session_id: str, *, email: str | None, card: CardInput | None) -> Outcome:
-        return self._did("pay", session_id, email, card)
+    def pay(
+        self, session_id: str, *, email: str | None, card: CardInput | None = None, bank: BankInput | None = None
+    ) -> Outcome:
+        return self._did("pay", session_id, email, card if bank is None else bank)
 
     def challenge(self, token: str) -> ChallengeView | None:
         return self.challenge_view

@@ -13,6 +13,7 @@ KEY = "sk_test_emulator"
 VISA = "4242 4242 4242 4242"
 DECLINED = "4000000000000002"
 NEEDS_3DS = "4000002500003155"
+ACCOUNT = "000123456789"
 SUCCESS = "http://shop.test/done?session_id={CHECKOUT_SESSION_ID}"
 
 
@@ -75,6 +76,19 @@ class Shop:
         form = {"email": email}
         if number is not None:
             form |= {"cardNumber": number, "cardExpiry": "12/40", "cardCvc": "123", "billingName": "Jenny Rosen"}
+        return self.pages.post(f"/c/pay/{session}", data=form)
+
+    def debit(self, session: str, account: str = ACCOUNT, *, email: str = "jenny@example.com") -> httpx.Response:
+        """Fill in the Checkout page with a US bank account, or with an IBAN."""
+        form = {"email": email, "accountHolder": "Jenny Rosen"}
+        if account[0].isdigit():
+            form |= {
+                "paymentMethodType": "us_bank_account",
+                "routingNumber": "110000000",
+                "accountNumber": account,
+            }
+        else:
+            form |= {"paymentMethodType": "sepa_debit", "iban": account}
         return self.pages.post(f"/c/pay/{session}", data=form)
 
     def portal(self, customer: str, **features: Any) -> stripe.billing_portal.Session:

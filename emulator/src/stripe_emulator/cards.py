@@ -12,22 +12,23 @@ from typing import Literal
 from stripe_emulator.protocol.errors import ApiError, card_error
 
 Authentication = Literal["never", "on_setup", "until_set_up", "always"]
-Objection = Literal["fraudulent", "product_not_received", "inquiry"]
+Objection = Literal["fraudulent", "product_not_received", "inquiry", "debit_not_authorized"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Why a card is refused: Stripe's error code, decline code and words."""
+    """Why a payment is refused: Stripe's error code, decline code and words. `hard`: another try is of no use."""
 
     code: str
     message: str
     decline_code: str | None = None
     param: str | None = None
+    hard: bool = False
 
     @property
     def is_hard(self) -> bool:
         """Must a retry wait for another card?"""
-        return self.decline_code in HARD_DECLINES or self.code in HARD_DECLINES
+        return self.hard or self.decline_code in HARD_DECLINES or self.code in HARD_DECLINES
 
     def error(self) -> ApiError:
         """The decline as an answer."""

@@ -1,33 +1,24 @@
 """
 What the Checkout page does.
 
-Until the payment has succeeded there is a session and a payment intent, nothing else; then the customer, the
-subscription and its paid invoice come into being together. See
-https://docs.stripe.com/changelog/basil/2025-03-31/checkout-legacy-subscription-upgrade
+Until the payment has succeeded, or its debit has begun, there is a session and a payment intent, nothing else. What
+comes then is in `checkout_completion`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator import money, typed_card
-from stripe_emulator.billing import collection, discounts, invoicing
-from stripe_emulator.billing.lines import add_invoice_item
-from stripe_emulator.billing.payments import (
-    Attempt,
-    challenge_of,
-    confirm,
-    confirm_setup,
-    create_intent,
-    create_setup_intent,
-    fail_authentication,
-    fail_setup_authentication,
-)
-from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
-from stripe_emulator.hosted_views import CardInput, CheckoutView, DiscountView, LineView, Outcome
+from stripe_emulator import money, typed_bank, typed_card
+from stripe_emulator.billing import discounts
+from stripe_emulator.billing.attempts import Attempt
+from stripe_emulator.billing.challenges import challenge_of
+from stripe_emulator.billing.payments import confirm, create_intent, fail_authentication
+from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
+from stripe_emulator.checkout_completion import complete, customer_of, success_url, trial_end_of
+from stripe_emulator.hosted_views import BankInput, CardInput, CheckoutView, DiscountView, LineView, Outcome
 from stripe_emulator.protocol.errors import ApiError
-from stripe_emulator.resources import checkout_discounts, checkout_sessions, customers, payment_methods
-from stripe_emulator.settings import DAY
+from stripe_emulator.resources import checkout_discounts, checkout_sessions
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -40,7 +31,7 @@ def view(engine: Engine, session: Json) -> CheckoutView:
     """The page as it stands."""
     lines = [_line(engine, item) for item in session["_items"]]
     data = session["_subscription_data"] or {}
-    customer = _customer(engine, session)
+    customer = customer_of(engine, session)
     return CheckoutView(
         id=session["id"],
         status=session["status"],
@@ -51,7 +42,7 @@ def view(engine: Engine, session: Json) -> CheckoutView:
         amount_total=sum(line.amount for line in lines if line.interval or session["mode"] != "subscription"),
         due_today=session["amount_total"] or 0,
         currency=session["currency"] or engine.settings.default_currency,
-        trial_end=_trial_end(engine, session),
+        trial_end=trial_end_of(engine, session),
         trial_days=data.get("trial_end_after"),
         needs_card=needs_card(session),
         cancel_url=session["cancel_url"],
@@ -59,6 +50,7 @@ def view(engine: Engine, session: Json) -> CheckoutView:
         merchant_name=engine.settings.merchant_name,
         takes_codes=bool(session["allow_promotion_codes"]),
         discount=_discount(engine, session),
+        payment_method_types=tuple(session["payment_method_types"]),
     )
 
 
@@ -69,13 +61,10 @@ def needs_card(session: Json) -> bool:
     return bool(session["mode"] == "subscription" and session["payment_method_collection"] == "always")
 
 
-def success_url(session: Json) -> str:
-    """Where to go when done, with the session's id filled in."""
-    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
-
-
-def pay(engine: Engine, session: Json, *, email: str | None, card: CardInput | None) -> Outcome:
-    """Submit the page. Raises a card error for a card that can't be right as typed."""
+def pay(
+    engine: Engine, session: Json, *, email: str | None, card: CardInput | None, bank: BankInput | None = None
+) -> Outcome:
+    """Submit the page. Raises an API error for a card or an account that can't be right as typed."""
     if session["status"] != "open":
         return closed(session)
     checkout_discounts.check(engine, session)
@@ -83,10 +72,13 @@ def pay(engine: Engine, session: Json, *, email: str | None, card: CardInput | N
     if "@" not in address:
         return Outcome("declined", "Enter your email address.", "email")
     if not needs_card(session):
-        return _complete(engine, session, address, None, None)
-    if card is None:
+        return complete(engine, session, address, None, None)
+    if bank is not None and bank.type in session["payment_method_types"]:
+        method = typed_bank.make(engine, bank, email=address, clock=session["_clock"])
+    elif card is not None and "card" in session["payment_method_types"]:
+        method = typed_card.make(engine, card, email=address, clock=session["_clock"])
+    else:
         return Outcome("declined", "Enter your card number.", "cardNumber")
-    method = typed_card.make(engine, card, email=address, clock=session["_clock"])
     return _take(engine, session, method, address, authenticated=False)
 
 
@@ -150,7 +142,7 @@ def _take(engine: Engine, session: Json, method: Json, email: str, *, authentica
         assert challenge is not None
         challenge.update(purpose=PURPOSE, session=session["id"], method=method["id"], email=email)
         return Outcome("requires_action", redirect=f"/c/3ds/{challenge['id']}")
-    return _complete(engine, session, email, method, intent)
+    return complete(engine, session, email, method, intent)
 
 
 def _declined(attempt: Attempt) -> Outcome:
@@ -162,6 +154,7 @@ def _prepare(engine: Engine, session: Json) -> Json:
     intent = _intent(engine, session)
     if intent is not None and intent["status"] not in ("canceled", "succeeded"):
         return intent
+    types = {"payment_method_types": list(session["payment_method_types"])}
     if session["amount_total"]:
         intent = create_intent(
             engine,
@@ -172,128 +165,23 @@ def _prepare(engine: Engine, session: Json) -> Json:
             description="Subscription creation" if session["mode"] == "subscription" else None,
             setup_future_usage="off_session" if session["mode"] == "subscription" else None,
             metadata=session["_intent_metadata"],
-            terms=session.get("_intent_terms"),
+            terms={**(session.get("_intent_terms") or {}), **types},
         )
     else:
         intent = create_setup_intent(
-            engine, session["customer"], clock=session["_clock"], metadata=session["_setup_metadata"]
+            engine,
+            session["customer"],
+            clock=session["_clock"],
+            metadata=session["_setup_metadata"],
+            terms=types,
         )
     session["_intent"] = intent["id"]
+    intent["_session"] = session["id"]
     return intent
 
 
 def _intent(engine: Engine, session: Json) -> Json | None:
     return engine.store.get(session["_intent"]) if session.get("_intent") else None
-
-
-def _complete(engine: Engine, session: Json, email: str, method: Json | None, intent: Json | None) -> Outcome:
-    customer = _settle_customer(engine, session, email, method, intent)
-    if method is not None and customer is not None:
-        payment_methods.attach(engine, method, customer["id"])
-    invoice: Json | None = None
-    if session["mode"] == "subscription":
-        assert customer is not None
-        subscription, invoice = _subscribe(engine, session, customer, method, intent)
-        session["subscription"] = subscription["id"]
-        session["invoice"] = invoice["id"]
-    elif intent is not None:
-        session["payment_intent" if intent["object"] == "payment_intent" else "setup_intent"] = intent["id"]
-    wish = checkout_discounts.wish_of(engine, session)
-    if wish is not None and session["mode"] == "payment":
-        discounts.count(wish)
-    session.update(
-        status="complete",
-        payment_status="paid"
-        if session["mode"] == "subscription" or session["amount_total"]
-        else "no_payment_required",
-        customer=customer["id"] if customer else None,
-        customer_details=checkout_sessions.details(
-            email, (method["billing_details"]["name"] if method else None) or (customer["name"] if customer else None)
-        ),
-    )
-    if session["automatic_tax"]["enabled"]:
-        session["automatic_tax"]["status"] = "complete"
-    engine.emit("checkout.session.completed", session)
-    return Outcome("complete", redirect=success_url(session))
-
-
-def _settle_customer(
-    engine: Engine, session: Json, email: str, method: Json | None, intent: Json | None
-) -> Json | None:
-    name = method["billing_details"]["name"] if method else None
-    customer = _customer(engine, session)
-    if customer is not None:
-        with engine.changing(customer, "customer.updated"):
-            customer["email"] = customer["email"] or email
-            customer["name"] = customer["name"] or name
-        return customer
-    if session["mode"] != "subscription" and session["customer_creation"] != "always":
-        return None
-    customer = customers.make(engine, clock=session["_clock"], email=email, name=name)
-    engine.emit("customer.created", customer)
-    if intent is not None:
-        intent["customer"] = customer["id"]
-        charge = engine.store.get(intent.get("latest_charge") or "", "charge")
-        if charge is not None:
-            charge["customer"] = customer["id"]
-    return customer
-
-
-def _subscribe(
-    engine: Engine, session: Json, customer: Json, method: Json | None, intent: Json | None
-) -> tuple[Json, Json]:
-    data, wish = session["_subscription_data"], checkout_discounts.wish_of(engine, session)
-    terms = Terms(
-        trial_end=_trial_end(engine, session),
-        default_payment_method=method["id"] if method else None,
-        missing_payment_method=data["missing_payment_method"],
-        metadata=dict(data["metadata"]),
-        description=data["description"],
-        billing_mode=data["billing_mode"],
-        discounts=[wish] if wish else [],
-        checkout_session=session["id"],
-        automatic_tax=session["automatic_tax"]["enabled"],
-    )
-    items: list[tuple[Json, int, Json]] = [
-        (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"] if item["_recurring"]
-    ]
-    subscription = build(engine, customer, items, terms)
-    for item in session["_items"]:
-        if not item["_recurring"]:
-            _add_once(engine, customer, subscription, item)
-    invoice = first_invoice(engine, customer, subscription, terms, emit=False)
-    in_trial = subscription["status"] == "trialing"
-    if not in_trial:
-        engine.emit("customer.subscription.created", subscription)
-    engine.emit("invoice.created", invoice)
-    if intent is not None and intent["object"] == "payment_intent":
-        invoicing.finalize(engine, invoice)
-        invoicing.add_payment(engine, invoice, intent)
-        invoicing.mark_paid(engine, invoice, by_payment=True, tries=1)
-    else:
-        collection.open_invoice(engine, invoice)
-    if in_trial:
-        engine.emit("customer.subscription.created", subscription)
-        announce_trial(engine, subscription)
-    return subscription, invoice
-
-
-def _add_once(engine: Engine, customer: Json, subscription: Json, item: Json) -> None:
-    """A one-time price beside a subscription is charged on its first invoice."""
-    now = engine.now(customer["test_clock"])
-    add_invoice_item(
-        engine,
-        customer=customer,
-        amount=item["amount_subtotal"],
-        currency=item["currency"],
-        description=item["description"],
-        price=engine.find("price", item["price"]),
-        quantity=item["quantity"],
-        start=now,
-        end=now,
-        proration=False,
-        subscription=subscription["id"],
-    )
 
 
 def _discount(engine: Engine, session: Json) -> DiscountView | None:
@@ -325,21 +213,8 @@ def _words(coupon: Json, session: Json) -> str:
     return f"{off} for {months} months" if months > 1 else f"{off} for 1 month"
 
 
-def _trial_end(engine: Engine, session: Json) -> int | None:
-    data = session["_subscription_data"]
-    if not data:
-        return None
-    if data["trial_end_after"] is not None:
-        return engine.now(session["_clock"]) + int(data["trial_end_after"]) * DAY
-    return None if data["trial_end"] is None else int(data["trial_end"])
-
-
-def _customer(engine: Engine, session: Json) -> Json | None:
-    return engine.store.get(session["customer"], "customer") if session["customer"] else None
-
-
 def _email(engine: Engine, session: Json) -> str | None:
-    customer = _customer(engine, session)
+    customer = customer_of(engine, session)
     return session["customer_email"] or (customer["email"] if customer else None)
 
 

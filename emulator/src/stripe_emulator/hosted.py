@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stripe_emulator import checkout_page, invoice_page, portal_page, typed_card
-from stripe_emulator.billing.payments import CHALLENGE
+from stripe_emulator.billing.challenges import CHALLENGE
 from stripe_emulator.clock import real_time
 from stripe_emulator.hosted_views import (
+    BankInput,
     CardInput,
     ChallengeView,
     CheckoutView,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 __all__ = [
+    "BankInput",
     "CardInput",
     "ChallengeView",
     "CheckoutView",
@@ -60,14 +62,16 @@ class Hosted:
         session = self._engine.store.get(session_id, "checkout.session")
         return None if session is None else checkout_page.view(self._engine, session)
 
-    def pay(self, session_id: str, *, email: str | None, card: CardInput | None) -> Outcome:
-        """Submit the Checkout page."""
+    def pay(
+        self, session_id: str, *, email: str | None, card: CardInput | None = None, bank: BankInput | None = None
+    ) -> Outcome:
+        """Submit the Checkout page with a card or a bank account; with neither when none is asked for."""
 
         def work() -> Outcome:
             session = self._engine.store.get(session_id, "checkout.session")
             if session is None:
                 return Outcome("closed", "There is no such page.")
-            return checkout_page.pay(self._engine, session, email=email, card=card)
+            return checkout_page.pay(self._engine, session, email=email, card=card, bank=bank)
 
         return self._transaction(work)
 

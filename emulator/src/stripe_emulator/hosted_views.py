@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stripe_emulator.bank_accounts import DebitType
+
+MethodType = Literal["card", "us_bank_account", "sepa_debit"]
 OutcomeKind = Literal["complete", "declined", "requires_action", "closed"]
 
 
@@ -20,6 +23,19 @@ class CardInput:
     exp_month: int
     exp_year: int
     cvc: str = field(repr=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BankInput:
+    """
+    A bank account as typed into a form. `type` is us_bank_account or sepa_debit; `number` is an account number or an
+    IBAN, the latter without a `routing_number`.
+    """
+
+    type: DebitType
+    number: str = field(repr=False)
+    routing_number: str = ""
     name: str | None = None
 
 
@@ -71,7 +87,8 @@ class CheckoutView:
     """
     A Checkout page. `status` is open, complete or expired. `amount_total` is a full period's price without discount,
     `due_today` what the button charges now (0 in a trial). `takes_codes`: promotion codes may be typed.
-    `email_locked`: the customer already has an address, it can't be changed.
+    `email_locked`: the customer already has an address, it can't be changed. `payment_method_types` are what one may
+    pay with.
     """
 
     id: str
@@ -92,6 +109,7 @@ class CheckoutView:
     livemode: bool = False
     takes_codes: bool = False
     discount: DiscountView | None = None
+    payment_method_types: tuple[MethodType, ...] = ("card",)
 
 
 @dataclass(frozen=True, slots=True)

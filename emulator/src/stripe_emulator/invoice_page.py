@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator import typed_card
 from stripe_emulator.billing import collection, payments
-from stripe_emulator.billing.payments import challenge_of
+from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.hosted_views import CardInput, InvoicePageView, LineView, Outcome
 from stripe_emulator.resources import payment_methods
 from stripe_emulator.resources.payment_intents import invoice_of
@@ -58,6 +58,8 @@ def is_payable(invoice: Json) -> bool:
 
 def pay(engine: Engine, invoice: Json, card: CardInput | None, *, back: str) -> Outcome:
     """Pay with a typed card, or (None) the default one; `back` is where a 3D Secure challenge returns to."""
+    if invoice.get("_processing"):
+        return Outcome("closed", "The payment of this invoice is being processed by your bank.")
     if not is_payable(invoice):
         return Outcome("closed", "This invoice has already been paid." if invoice["status"] == "paid" else "")
     if card is not None:
@@ -102,9 +104,12 @@ def answer_challenge(engine: Engine, challenge: Json, intent: Json, ok: bool) ->
 
 
 def card_view(method: Json | None) -> Json | None:
-    """A card as pages show it."""
+    """A card, or a bank account, as pages show it."""
     if method is None:
         return None
+    if method["type"] != "card":
+        details = method[method["type"]]
+        return {"brand": details.get("bank_name") or "sepa_debit", "last4": details["last4"]}
     return {name: method["card"][name] for name in ("brand", "last4", "exp_month", "exp_year")}
 
 

@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from stripe_emulator import invoice_page, typed_card
 from stripe_emulator.billing import standing
+from stripe_emulator.billing.attempts import Attempt
+from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.billing.changing_plans import credit_unused_time
-from stripe_emulator.billing.payments import (
-    Attempt,
-    challenge_of,
-    confirm_setup,
-    create_setup_intent,
-    fail_setup_authentication,
-)
+from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
 from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.rendering import show
 from stripe_emulator.resources import payment_methods, portal_sessions, subscription_updates

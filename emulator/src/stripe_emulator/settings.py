@@ -13,8 +13,10 @@ class Settings:
     """
     `dunning_days`: when a failed renewal is tried again, in days after the first failure; by default Stripe's
     recommendation, eight times within two weeks. `dunning_end`: what becomes of the subscription after the last.
+    `payment_method_types`: what Checkout offers when a session does not list what it allows.
     `delivery_delays`: seconds of real time between the tries of a webhook; `delivery_timeout` ends one try.
-    `finalize_after`: seconds a renewal's invoice stays a draft.
+    `finalize_after`: seconds a renewal's invoice stays a draft. `debit_settles_after`: seconds until a bank says how a
+    debit ended; "typically 4 business days" at https://docs.stripe.com/payments/ach-direct-debit
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
     """
@@ -22,11 +24,13 @@ class Settings:
     dunning_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
     dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
     finalize_after: int = 3600
+    debit_settles_after: int = 4 * DAY
     will_be_due_days: int | None = 3
     overdue_end_days: int = 30
     delivery_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
     delivery_timeout: float = 10.0
     merchant_name: str = "Emulated Inc."
     default_currency: str = "usd"
+    payment_method_types: tuple[str, ...] = ("card",)
     country: str = "US"
     account_id: str = field(default="acct_1EmulatedAccount0001")

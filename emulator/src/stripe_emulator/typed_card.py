@@ -37,4 +37,4 @@ def declined(decline: Decline, *, redirect: str | None = None) -> Outcome:
 
 def refused(error: ApiError) -> Outcome:
     """An API error as a page shows it."""
-    return Outcome("declined", error.message, _FIELDS.get(error.param or ""))
+    return Outcome("declined", error.message, _FIELDS.get(error.param or "", error.param))

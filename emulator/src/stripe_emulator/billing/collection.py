@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import invoicing, sending, standing
-from stripe_emulator.billing.payments import Attempt, confirm, create_intent
+from stripe_emulator.billing import debits, invoicing, sending, standing
+from stripe_emulator.billing.attempts import Attempt
+from stripe_emulator.billing.payments import confirm, create_intent
 from stripe_emulator.cards import AUTHENTICATION_REQUIRED
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
@@ -74,7 +75,12 @@ def charge(engine: Engine, invoice: Json, method: Json, *, off_session: bool) ->
 
 
 def conclude(engine: Engine, invoice: Json, attempt: Attempt, method: Json | None) -> None:
-    """Record an attempt's end, also one that a 3D Secure challenge had held up."""
+    """
+    Record an attempt's end, also one that a 3D Secure challenge or a bank had held up.
+
+    While a bank has not answered, the invoice stays open and isn't tried again.
+    """
+    invoice["_processing"] = attempt.status == "processing"
     if attempt.status == "succeeded":
         invoicing.mark_paid(engine, invoice, by_payment=True, tries=1)
         standing.after_paid(engine, invoice)
@@ -83,6 +89,10 @@ def conclude(engine: Engine, invoice: Json, attempt: Attempt, method: Json | Non
             invoice["attempted"] = True
         engine.emit("invoice.payment_action_required", invoice)
         standing.after_action_required(engine, invoice)
+    elif attempt.status == "processing":
+        with engine.changing(invoice, "invoice.updated"):
+            invoice.update(attempted=True, next_payment_attempt=None)
+        standing.after_processing(engine, invoice)
     else:
         _record_failure(engine, invoice, attempt, method)
 
@@ -187,8 +197,30 @@ def _retry(engine: Engine, invoice: Json) -> None:
     else:
         assert method is not None
         charge(engine, invoice, method, off_session=True)
-    if invoice["status"] == "open" and invoice["next_payment_attempt"] is None:
+    _give_up_after_last(engine, invoice)
+
+
+def _give_up_after_last(engine: Engine, invoice: Json) -> None:
+    if invoice["status"] == "open" and invoice["next_payment_attempt"] is None and not invoice.get("_processing"):
         standing.after_last_try(engine, invoice)
+
+
+def _settled(engine: Engine, intent: Json, attempt: Attempt, method: Json) -> None:
+    """
+    A bank has answered for an invoice.
+
+    A first invoice that isn't paid after all is voided, and its subscription stays active. See
+    https://docs.stripe.com/billing/subscriptions/overview#delayed-payment-confirmation
+    """
+    invoice = engine.store.get(intent.get("_invoice") or "", "invoice")
+    if invoice is None or invoice["status"] not in ("open", "uncollectible"):
+        return
+    conclude(engine, invoice, attempt, method)
+    if attempt.status == "failed":
+        if invoicing.is_first(invoice):
+            invoicing.void(engine, invoice)
+        elif _is_dunned(invoice):
+            _give_up_after_last(engine, invoice)
 
 
 def _description(invoice: Json) -> str:
@@ -200,4 +232,5 @@ def _description(invoice: Json) -> str:
     return reasons.get(invoice["billing_reason"], f"Payment for Invoice {invoice['number']}")
 
 
+debits.when_settled(_settled)
 agenda.register("invoice", next_due=next_due, when_due=when_due)

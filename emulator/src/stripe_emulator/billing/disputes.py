@@ -51,10 +51,13 @@ _EVIDENCE = (
 
 
 def open_dispute(engine: Engine, charge: Json, objection: Objection) -> Json:
-    """Object to a whole charge. An inquiry asks first and leaves the money where it is."""
+    """
+    Object to a whole charge. An inquiry asks first and leaves the money where it is; there is no appeal for a debit.
+    See https://docs.stripe.com/payments/ach-direct-debit#disputed-payments
+    """
     inquiry = objection == "inquiry"
+    final = objection == "debit_not_authorized"
     reason = "general" if inquiry else objection
-    brand = charge["payment_method_details"]["card"]["brand"]
     now = engine.now(charge["_clock"])
     dispute: Json = {
         **nulls("dispute"),
@@ -79,17 +82,9 @@ def open_dispute(engine: Engine, charge: Json, objection: Objection) -> Json:
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
-        "payment_method_details": {
-            "card": {
-                "brand": brand,
-                "case_type": "inquiry" if inquiry else "chargeback",
-                "network": brand,
-                "network_reason_code": _REASON_CODES[reason],
-            },
-            "type": "card",
-        },
+        "payment_method_details": None if final else _card_details(charge, reason, inquiry=inquiry),
         "reason": reason,
-        "status": "warning_needs_response" if inquiry else "needs_response",
+        "status": "lost" if final else "warning_needs_response" if inquiry else "needs_response",
         "_clock": charge["_clock"],
         "_withdrawn": not inquiry,
     }
@@ -98,7 +93,22 @@ def open_dispute(engine: Engine, charge: Json, objection: Objection) -> Json:
     engine.emit("charge.dispute.created", dispute)
     if not inquiry:
         engine.emit("charge.dispute.funds_withdrawn", dispute)
+    if final:
+        engine.emit("charge.dispute.closed", dispute)
     return dispute
+
+
+def _card_details(charge: Json, reason: str, *, inquiry: bool) -> Json:
+    brand = charge["payment_method_details"]["card"]["brand"]
+    return {
+        "card": {
+            "brand": brand,
+            "case_type": "inquiry" if inquiry else "chargeback",
+            "network": brand,
+            "network_reason_code": _REASON_CODES[reason],
+        },
+        "type": "card",
+    }
 
 
 def decide(engine: Engine, dispute: Json, *, won: bool) -> None:

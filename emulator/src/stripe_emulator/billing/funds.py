@@ -25,7 +25,7 @@ def balance(engine: Engine) -> Json:
     available: dict[str, int] = {engine.settings.default_currency: 0}
     pending: dict[str, int] = {engine.settings.default_currency: 0}
     for charge in engine.store.scan("charge"):
-        if charge["captured"]:
+        if charge["captured"] and charge["paid"]:
             amounts = available if _is_available(engine, charge) else pending
             amounts[charge["currency"]] = amounts.get(charge["currency"], 0) + charge["amount_captured"]
             available[charge["currency"]] = available.get(charge["currency"], 0) - charge["amount_refunded"]
@@ -48,7 +48,7 @@ def announce(engine: Engine, charge: Json) -> None:
 
 def _is_available(engine: Engine, charge: Json) -> bool:
     method = engine.store.get(charge["payment_method"], "payment_method")
-    bypasses = method is not None and CARDS[method["_number"]].bypasses_pending
+    bypasses = method is not None and method["type"] == "card" and CARDS[method["_number"]].bypasses_pending
     return bypasses or int(charge["created"]) + WAITS_FOR <= engine.now(charge["_clock"])
 
 

@@ -295,6 +295,7 @@ def add_payment(engine: Engine, invoice: Json, intent: Json) -> Json:
         }
     )
     invoice["_payment"] = payment["id"]
+    intent["_invoice"] = invoice["id"]
     return payment
 
 

@@ -1,31 +1,22 @@
-"""Charging a card: payment intents, their charges, 3D Secure, declines."""
+"""Payment intents: made, charged at once or debited over days, captured, given up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import disputes, funds
-from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, GENERIC, Decline, TestCard
+from stripe_emulator.billing import challenges, debits, disputes, funds
+from stripe_emulator.billing.attempts import Attempt, last_error, with_error_method
+from stripe_emulator.billing.charging import make_charge, refuse
+from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, GENERIC, TestCard
 from stripe_emulator.faults import take_decline
 from stripe_emulator.ids import new_id, token
-from stripe_emulator.rendering import public, renders, show
+from stripe_emulator.rendering import public, renders
 from stripe_emulator.resources.payment_methods import must_authenticate
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
-
-CHALLENGE = "_challenge"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """How an attempt to take money (or save a card) ended."""
-
-    status: Literal["succeeded", "failed", "requires_action"]
-    decline: Decline | None = None
 
 
 def create_intent(
@@ -74,21 +65,26 @@ def confirm(engine: Engine, intent: Json, method: Json, *, off_session: bool, au
     """
     Try to take the money.
 
-    A card that wants 3D Secure waits for the challenge when its holder is there, and is declined when not.
+    A card that wants 3D Secure waits for the challenge when its holder is there, and is declined when not. A debit of
+    a bank account is only begun.
     """
     intent["payment_method"] = method["id"]
     intent["next_action"] = None
+    if method["type"] != "card":
+        refusal = GENERIC if off_session and take_decline(engine) else None
+        return debits.begin(engine, intent, method, refusal=refusal)
     card = CARDS[method["_number"]]
     if not authenticated and must_authenticate(method, off_session=off_session):
         if off_session:
-            return _decline(engine, intent, method, AUTHENTICATION_REQUIRED)
-        return _challenge(engine, intent)
+            return refuse(engine, intent, method, AUTHENTICATION_REQUIRED)
+        challenges.ask(engine, intent)
+        return Attempt("requires_action")
     refusal = card.after_authentication or card.charge
     if off_session and refusal is None and take_decline(engine):
         refusal = GENERIC
     if refusal is not None:
-        return _decline(engine, intent, method, refusal)
-    charge = _charge(engine, intent, method, None)
+        return refuse(engine, intent, method, refusal)
+    charge = make_charge(engine, intent, method)
     method["_set_up"] = True
     intent.update(latest_charge=charge["id"], last_payment_error=None)
     if intent["capture_method"] == "manual":
@@ -125,7 +121,7 @@ def fail_authentication(engine: Engine, intent: Json) -> Attempt:
     """The holder did not pass the challenge."""
     intent["status"] = "requires_payment_method"
     intent["next_action"] = None
-    intent["last_payment_error"] = _last_error(AUTHENTICATION_FAILED, intent["payment_method"], None)
+    intent["last_payment_error"] = last_error(AUTHENTICATION_FAILED, intent["payment_method"], None)
     intent["payment_method"] = None
     engine.emit("payment_intent.payment_failed", intent)
     return Attempt("failed", AUTHENTICATION_FAILED)
@@ -135,6 +131,8 @@ def cancel_intent(engine: Engine, intent: Json, reason: str) -> None:
     """Give up a payment intent that has not succeeded."""
     if intent["status"] in ("succeeded", "canceled"):
         return
+    if intent["status"] == "processing":
+        debits.call_back(engine, intent)
     if intent["status"] == "requires_capture":
         charge = engine.find("charge", intent["latest_charge"])
         with engine.changing(charge, "charge.refunded"):
@@ -149,239 +147,7 @@ def cancel_intent(engine: Engine, intent: Json, reason: str) -> None:
     engine.emit("payment_intent.canceled", intent)
 
 
-def create_setup_intent(
-    engine: Engine,
-    customer: str | None,
-    *,
-    clock: str | None,
-    metadata: Json | None = None,
-    terms: Json | None = None,
-) -> Json:
-    """A setup intent that waits for a payment method; `terms` are further fields, as they are shown."""
-    id = new_id("seti")
-    intent: Json = {
-        **nulls("setup_intent"),
-        "id": id,
-        "object": "setup_intent",
-        "client_secret": f"{id}_secret_{token(25)}",
-        "created": engine.now(clock),
-        "customer": customer,
-        "livemode": False,
-        "metadata": metadata or {},
-        "payment_method_options": {"card": {"mandate_options": None, "network": None, "request_three_d_secure": None}},
-        "payment_method_types": ["card"],
-        "status": "requires_payment_method",
-        "usage": "off_session",
-        "_clock": clock,
-        **(terms or {}),
-    }
-    engine.store.add(intent)
-    engine.emit("setup_intent.created", intent)
-    return intent
-
-
-def confirm_setup(engine: Engine, intent: Json, method: Json, *, authenticated: bool = False) -> Attempt:
-    """Try to save a card for later."""
-    intent["payment_method"] = method["id"]
-    card = CARDS[method["_number"]]
-    if not authenticated and must_authenticate(method, off_session=False):
-        intent["status"] = "requires_action"
-        intent["next_action"] = _next_action(engine, _new_challenge(engine, intent))
-        engine.emit("setup_intent.requires_action", intent)
-        return Attempt("requires_action")
-    intent["next_action"] = None
-    if card.setup is not None:
-        intent["status"] = "requires_payment_method"
-        intent["payment_method"] = None
-        intent["last_setup_error"] = _last_error(card.setup, method["id"], None)
-        engine.emit("setup_intent.setup_failed", intent)
-        return Attempt("failed", card.setup)
-    method["_set_up"] = True
-    intent["status"] = "succeeded"
-    intent["last_setup_error"] = None
-    engine.emit("setup_intent.succeeded", intent)
-    return Attempt("succeeded")
-
-
-def fail_setup_authentication(engine: Engine, intent: Json) -> Attempt:
-    """The holder did not pass the challenge while saving a card."""
-    intent["status"] = "requires_payment_method"
-    intent["next_action"] = None
-    failure = Decline("setup_intent_authentication_failure", AUTHENTICATION_FAILED.message)
-    intent["last_setup_error"] = _last_error(failure, intent["payment_method"], None)
-    intent["payment_method"] = None
-    engine.emit("setup_intent.setup_failed", intent)
-    return Attempt("failed", failure)
-
-
-def challenge_of(engine: Engine, intent: Json) -> Json | None:
-    """The open 3D Secure challenge of an intent."""
-    token_ = intent.get("_challenge")
-    return engine.store.get(token_, CHALLENGE) if token_ else None
-
-
-def _challenge(engine: Engine, intent: Json) -> Attempt:
-    intent["status"] = "requires_action"
-    intent["next_action"] = _next_action(engine, _new_challenge(engine, intent))
-    engine.emit("payment_intent.requires_action", intent)
-    return Attempt("requires_action")
-
-
-def _new_challenge(engine: Engine, intent: Json) -> Json:
-    previous = challenge_of(engine, intent)
-    if previous is not None:
-        engine.store.remove(previous["id"])
-    challenge = engine.store.add({"id": token(32), "object": CHALLENGE, "intent": intent["id"], "state": "open"})
-    challenge["back"] = intent.get("_return_url")
-    intent["_challenge"] = challenge["id"]
-    return challenge
-
-
-def _next_action(engine: Engine, challenge: Json) -> Json:
-    return {
-        "type": "redirect_to_url",
-        "redirect_to_url": {
-            "return_url": challenge.get("back"),
-            "url": f"{engine.base_url}/c/3ds/{challenge['id']}",
-        },
-    }
-
-
-def _decline(engine: Engine, intent: Json, method: Json, decline: Decline) -> Attempt:
-    charge = _charge(engine, intent, method, decline)
-    intent.update(
-        status="requires_payment_method",
-        latest_charge=charge["id"],
-        last_payment_error=_last_error(decline, method["id"], charge["id"]),
-        payment_method=None,
-    )
-    engine.emit("charge.failed", charge)
-    engine.emit("payment_intent.payment_failed", intent)
-    return Attempt("failed", decline)
-
-
-def _last_error(decline: Decline, method: str | None, charge: str | None) -> Json:
-    error: Json = {
-        "charge": charge,
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "doc_url": f"https://docs.stripe.com/error-codes#{decline.code.replace('_', '-')}",
-        "message": decline.message,
-        "param": decline.param,
-        "payment_method": method,
-        "type": "card_error",
-    }
-    return {key: value for key, value in error.items() if value is not None}
-
-
-def _charge(engine: Engine, intent: Json, method: Json, decline: Decline | None) -> Json:
-    paid = decline is None
-    captured = paid and intent["capture_method"] != "manual"
-    id = new_id("ch")
-    card = method["card"]
-    return engine.store.add(
-        {
-            **nulls("charge"),
-            "id": id,
-            "object": "charge",
-            "amount": intent["amount"],
-            "amount_captured": intent["amount"] if captured else 0,
-            "amount_refunded": 0,
-            "billing_details": method["billing_details"],
-            "calculated_statement_descriptor": (intent["statement_descriptor"] or "EMULATED INC") if paid else None,
-            "captured": captured,
-            "created": engine.now(intent.get("_clock")),
-            "currency": intent["currency"],
-            "customer": intent["customer"],
-            "description": intent["description"],
-            "disputed": False,
-            "failure_code": None if decline is None else decline.code,
-            "failure_message": None if decline is None else decline.message,
-            "fraud_details": {},
-            "livemode": False,
-            "metadata": dict(intent["metadata"]),
-            "outcome": _outcome(decline),
-            "paid": paid,
-            "payment_intent": intent["id"],
-            "payment_method": method["id"],
-            "payment_method_details": {
-                "type": "card",
-                "card": {
-                    "amount_authorized": intent["amount"] if paid else None,
-                    "authorization_code": None,
-                    "brand": card["brand"],
-                    "checks": card["checks"],
-                    "country": card["country"],
-                    "exp_month": card["exp_month"],
-                    "exp_year": card["exp_year"],
-                    "extended_authorization": {"status": "disabled"},
-                    "fingerprint": card["fingerprint"],
-                    "funding": card["funding"],
-                    "incremental_authorization": {"status": "unavailable"},
-                    "installments": None,
-                    "last4": card["last4"],
-                    "mandate": None,
-                    "multicapture": {"status": "unavailable"},
-                    "network": card["brand"],
-                    "network_token": {"used": False},
-                    "network_transaction_id": None,
-                    "overcapture": {"maximum_amount_capturable": intent["amount"], "status": "unavailable"},
-                    "regulated_status": "unregulated",
-                    "three_d_secure": None,
-                    "wallet": None,
-                },
-            },
-            "receipt_email": intent["receipt_email"],
-            "receipt_url": f"https://pay.stripe.com/receipts/{id}" if paid else None,
-            "refunded": False,
-            "shipping": intent["shipping"],
-            "status": "succeeded" if paid else "failed",
-            "_clock": intent.get("_clock"),
-        }
-    )
-
-
-def _outcome(decline: Decline | None) -> Json:
-    if decline is None:
-        return {
-            "advice_code": None,
-            "network_advice_code": None,
-            "network_decline_code": None,
-            "network_status": "approved_by_network",
-            "reason": None,
-            "risk_level": "normal",
-            "risk_score": 20,
-            "seller_message": "Payment complete.",
-            "type": "authorized",
-        }
-    return {
-        "advice_code": "do_not_try_again" if decline.is_hard else "try_again_later",
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": "declined_by_network",
-        "reason": decline.decline_code or decline.code,
-        "risk_level": "normal",
-        "risk_score": 20,
-        "seller_message": "The bank did not return any further details with this decline.",
-        "type": "issuer_declined",
-    }
-
-
 @renders("payment_intent")
 def show_intent(engine: Engine, intent: Json) -> Json:
     """With the payment method of the last error in full, as Stripe sends it."""
-    return _with_error_method(engine, public(intent), "last_payment_error")
-
-
-@renders("setup_intent")
-def show_setup_intent(engine: Engine, intent: Json) -> Json:
-    """With the payment method of the last error in full, as Stripe sends it."""
-    return _with_error_method(engine, public(intent), "last_setup_error")
-
-
-def _with_error_method(engine: Engine, shown: Json, field: str) -> Json:
-    error = shown[field]
-    if error and isinstance(error.get("payment_method"), str):
-        method = engine.store.get(error["payment_method"], "payment_method")
-        error["payment_method"] = show(engine, method) if method else None
-    return shown
+    return with_error_method(engine, public(intent), "last_payment_error")

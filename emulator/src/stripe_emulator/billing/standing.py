@@ -43,6 +43,17 @@ def after_action_required(engine: Engine, invoice: Json) -> None:
     after_failed(engine, invoice, delinquent=False)
 
 
+def after_processing(engine: Engine, invoice: Json) -> None:
+    """A first payment that only awaits its bank makes the subscription active at once."""
+    subscription = subscription_for(engine, invoice)
+    if subscription is None or subscription["latest_invoice"] != invoice["id"]:
+        return
+    if subscription["status"] == "incomplete":
+        with engine.changing(subscription, "customer.subscription.updated"):
+            subscription["status"] = "active"
+            _adopt_method(engine, subscription, invoice)
+
+
 def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> None:
     """A failed renewal or update is past due; a failed first invoice leaves the subscription incomplete."""
     subscription = subscription_for(engine, invoice)
@@ -152,6 +163,7 @@ def _set_delinquent(engine: Engine, customer_id: str) -> None:
 def _has_failed(invoice: Json) -> bool:
     """Was it charged for in vain? One that was sent is not due yet; after a first one nothing is owed."""
     charged = invoice["attempted"] and invoice["collection_method"] == "charge_automatically"
+    charged = charged and not invoice.get("_processing")
     return bool(charged and not invoicing.is_first(invoice))
 
 

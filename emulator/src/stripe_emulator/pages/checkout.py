@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stripe_emulator.hosted import CheckoutView
-from stripe_emulator.pages.forms import email_problem, follow, kept_values, posted, read_card, with_problems
+from stripe_emulator.hosted_views import CheckoutView, MethodType
+from stripe_emulator.pages.forms import (
+    email_problem,
+    follow,
+    kept_values,
+    posted,
+    read_bank,
+    read_card,
+    with_problems,
+)
 from stripe_emulator.pages.notices import Errand, see_other
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
@@ -53,12 +62,19 @@ async def submit(request: Request) -> Response:
         return see_other(request, here)
     form = await posted(request)
     email = None if view.email_locked else form.get("email", "")
-    card_form = read_card(form) if view.needs_card else None
+    type = _chosen(view, form)
+    card_form = read_card(form) if type == "card" else None
+    bank_form = read_bank(form, type) if type in ("us_bank_account", "sepa_debit") else None
     problems = {"email": email_problem(email)} if email is not None and email_problem(email) else {}
-    problems |= card_form.problems if card_form else {}
+    problems |= card_form.problems if card_form else bank_form.problems if bank_form else {}
     if problems:
         return see_other(request, here, with_problems(problems, form))
-    outcome = hosted(request).pay(view.id, email=email, card=card_form.card if card_form else None)
+    outcome = hosted(request).pay(
+        view.id,
+        email=email,
+        card=card_form.card if card_form else None,
+        bank=bank_form.bank if bank_form else None,
+    )
     return follow(request, outcome, Errand(here, here), values=kept_values(form))
 
 
@@ -68,6 +84,14 @@ async def promotion_code(request: Request) -> Response:
     code = (await posted(request)).get("promotionCode", "")
     outcome = hosted(request).set_promotion_code(request.path_params["session_id"], code or None)
     return follow(request, outcome, Errand(here, here))
+
+
+def _chosen(view: CheckoutView, form: Mapping[str, str]) -> MethodType | None:
+    """What the payer chose to pay with, the first of what is offered unless another was; None when nothing is due."""
+    if not view.needs_card:
+        return None
+    chosen = form.get("paymentMethodType")
+    return next((type for type in view.payment_method_types if type == chosen), view.payment_method_types[0])
 
 
 def _path(session_id: str) -> str:

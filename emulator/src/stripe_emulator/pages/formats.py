@@ -30,6 +30,8 @@ _BRANDS = {
     "jcb": "JCB",
     "mastercard": "Mastercard",
     "unionpay": "UnionPay",
+    "sepa_debit": "SEPA Direct Debit",
+    "STRIPE TEST BANK": "Stripe Test Bank",
     "visa": "Visa",
 }
 
@@ -82,13 +84,15 @@ def days(count: int) -> str:
 
 
 def card(details: Mapping[str, Any]) -> str:
-    """`Visa •••• 4242`."""
+    """`Visa •••• 4242`; a bank account by its bank's name."""
     brand = str(details["brand"])
     return f"{_BRANDS.get(brand, brand.capitalize())} •••• {details['last4']}"
 
 
 def expiry(details: Mapping[str, Any]) -> str:
-    """`12/2034`."""
+    """`12/2034`; nothing for a bank account."""
+    if "exp_month" not in details:
+        return ""
     return f"{int(details['exp_month']):02d}/{details['exp_year']}"
 
 

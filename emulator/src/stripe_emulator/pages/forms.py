@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from stripe_emulator.hosted import CardInput, Outcome
+from stripe_emulator.bank_accounts import DebitType
+from stripe_emulator.hosted import BankInput, CardInput, Outcome
 from stripe_emulator.pages.notices import Errand, Notice, see_other
 
 FIELDS = {
@@ -24,11 +25,22 @@ FIELDS = {
     "cardExpiry": "Expiry",
     "cardCvc": "CVC",
     "billingName": "Name on card",
+    "accountNumber": "Account number",
+    "routingNumber": "Routing number",
+    "iban": "IBAN",
+    "accountHolder": "Account holder",
     "promotionCode": "Promotion code",
 }
 """The fields' names and labels. The names are stable: tests fill them in."""
 
 _API_FIELDS = {"number": "cardNumber", "exp_month": "cardExpiry", "exp_year": "cardExpiry", "cvc": "cardCvc"}
+_KEPT = ("email", "billingName", "accountHolder", "paymentMethodType", "comment", "feedback")
+_WORDS = {
+    "accountHolder": "account holder's name",
+    "accountNumber": "account number",
+    "routingNumber": "routing number",
+    "iban": "IBAN",
+}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
 _EXPIRY = re.compile(r"(\d{1,2})\s*[/.-]\s*(\d{4}|\d{2})|(\d{2})\s*(\d{4}|\d{2})")
 _SEPARATORS = re.compile(r"[\s-]")
@@ -39,6 +51,14 @@ class CardForm:
     """A card form as submitted: `card` is None when `problems` (by field) has anything to say."""
 
     card: CardInput | None
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BankForm:
+    """A bank account form as submitted: `bank` is None when `problems` (by field) has anything to say."""
+
+    bank: BankInput | None
     problems: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +86,16 @@ def read_card(form: Mapping[str, str], *, now: datetime | None = None) -> CardFo
     return CardForm(CardInput(number=number, exp_month=month, exp_year=year, cvc=cvc, name=name))
 
 
+def read_bank(form: Mapping[str, str], type: DebitType) -> BankForm:
+    """Read the fields of a bank account."""
+    needed = ["accountHolder", *(["iban"] if type == "sepa_debit" else ["routingNumber", "accountNumber"])]
+    problems = {name: f"Enter the {_WORDS[name]}." for name in needed if not form.get(name)}
+    if problems:
+        return BankForm(None, problems)
+    number = form["iban"] if type == "sepa_debit" else form["accountNumber"]
+    return BankForm(BankInput(type, _SEPARATORS.sub("", number), form.get("routingNumber", ""), form["accountHolder"]))
+
+
 def email_problem(email: str) -> str:
     """What is wrong with an e-mail address, or an empty string."""
     if not email:
@@ -75,7 +105,7 @@ def email_problem(email: str) -> str:
 
 def kept_values(form: Mapping[str, str]) -> dict[str, str]:
     """What may be shown again in a form that failed."""
-    return {name: form[name] for name in ("email", "billingName", "comment", "feedback") if name in form}
+    return {name: form[name] for name in _KEPT if name in form}
 
 
 def with_problems(problems: Mapping[str, str], form: Mapping[str, str]) -> Notice:

@@ -13,6 +13,7 @@ from stripe_emulator.protocol.errors import invalid
 
 _WITHOUT_TYPES = frozenset(
     {
+        "checkout.SessionCreateParams",
         "PaymentIntentCreateParams",
         "PaymentIntentUpdateParams",
         "PaymentIntentConfirmParams",
@@ -26,7 +27,9 @@ def translate(sent: dict[str, Any], params: str | type[Any], version: str | None
     """
     The parameters of a request by today's names.
 
-    `payment_method_types` of intents is gone since endive, and an error of its own for who names that version. See
+    `payment_method_types` of intents and Checkout sessions is gone since endive, and an error of its own for who names
+    that version. See
+    https://docs.stripe.com/changelog/endive/2026-09-30/remove-payment-method-types-checkout-sessions and
     https://docs.stripe.com/changelog/endive/2026-09-30/removes-the-payment-method-types-parameter-from-payment-intents-and-setup-intents
     """
     if params not in _WITHOUT_TYPES or "payment_method_types" not in sent:

@@ -10,7 +10,7 @@ from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, includes, public, renders, show
-from stripe_emulator.resources import checkout_discounts, customers, prices
+from stripe_emulator.resources import checkout_discounts, checkout_methods, customers, prices
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.resources.payment_methods import shipping_of
 from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
@@ -58,6 +58,13 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     now = engine.now(clock)
     items = [_line_item(engine, item) for item in params.list_of("line_items")]
     _check_items(items, mode)
+    allowed = params.get("allowed_payment_method_types")
+    methods = checkout_methods.offered(
+        engine,
+        items[0]["_currency"] if items else params.get("currency"),
+        allowed=allowed,
+        excluded=params.get("excluded_payment_method_types"),
+    )
     id = new_id("cs_test")
     details = params.at("subscription_data")
     session: Json = {
@@ -93,7 +100,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "origin_context": params.get("origin_context"),
         "payment_method_collection": _method_collection(params, mode),
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": ["card"],
+        "payment_method_types": methods,
+        **({"allowed_payment_method_types": allowed} if allowed else {}),
         "payment_status": "unpaid" if mode != "setup" else "no_payment_required",
         "phone_number_collection": {"enabled": False},
         "saved_payment_method_options": {

@@ -122,6 +122,8 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
         return invoice
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"Invoices with status {invoice['status']} can't be paid.", code="invoice_not_open")
+    if invoice.get("_processing"):
+        raise invalid("This invoice has a payment that its bank has not answered yet.", code="invoice_not_editable")
     params.ignore("off_session", "forgive", "mandate")
     if params.get("paid_out_of_band", False):
         sending.settle_elsewhere(engine, invoice)
@@ -138,7 +140,7 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
             )
         method = found
     attempt = collection.charge(engine, invoice, method, off_session=params.get("off_session", True))
-    if attempt.status != "succeeded":
+    if not attempt.went_through:
         from stripe_emulator.resources.subscriptions import refusal
 
         error: ApiError = refusal(attempt)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
-CANCELABLE = (*CONFIRMABLE, "requires_capture")
+CANCELABLE = (*CONFIRMABLE, "requires_capture", "processing")
 DETAILS = ("description", "receipt_email", "setup_future_usage", "statement_descriptor", "statement_descriptor_suffix")
 
 
@@ -30,7 +30,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """
     customer = params.get("customer")
     owner = customers.existing(engine, customer, param="customer") if customer else None
-    params.ignore("allowed_payment_method_types", "use_stripe_sdk")
+    params.ignore("allowed_payment_method_types", "mandate_data", "use_stripe_sdk")
     amount = _positive(params["amount"], "amount")
     automatic = params.plain("automatic_payment_methods")
     intent = payments.create_intent(

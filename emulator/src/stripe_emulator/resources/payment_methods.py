@@ -1,15 +1,16 @@
-"""Payment methods: cards by test number, token or `pm_card_*` name, attached to customers."""
+"""Payment methods: cards and bank accounts by test number, token or name, attached to customers."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stripe_emulator.cards import ALREADY_SET_UP, AUTHENTICATION_REQUIRED, CARDS, number_of, problem_with
+from stripe_emulator.cards import ALREADY_SET_UP, CARDS, Decline, number_of, problem_with
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources.debit_methods import create_debit, make_debit, number_named
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -18,6 +19,7 @@ from stripe_emulator.validation.responses import nulls
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
+_CHANGEABLE = {"card": ("exp_month", "exp_year"), "us_bank_account": ("account_holder_type", "account_type")}
 EMPTY_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
@@ -40,7 +42,7 @@ def make_card(
             "id": new_id("pm"),
             "object": "payment_method",
             "allow_redisplay": "unspecified",
-            "billing_details": _billing_details(billing_details or {}),
+            "billing_details": billing_details_of(billing_details or {}),
             "card": {
                 "brand": card.brand,
                 "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -78,13 +80,12 @@ def check_typed_card(engine: Engine, number: str, exp_month: int, exp_year: int,
 
 def usable(engine: Engine, id: str, customer: str | None, *, param: str) -> Json:
     """
-    The payment method an id names; a `pm_card_*` name makes a new one.
+    The payment method an id names; the name of a test payment method makes a new one.
 
     Raises as Stripe does when it belongs to another customer.
     """
-    number = number_of(id) if id.startswith("pm_card_") else None
-    if number is not None:
-        method = make_card(engine, number)
+    method = _from_name(engine, id)
+    if method is not None:
         if customer is not None:
             attach(engine, method, customer)
         return method
@@ -110,7 +111,19 @@ def attach(engine: Engine, method: Json, customer: str, *, emit: bool = True) ->
         engine.emit("payment_method.attached", method)
 
 
-def _billing_details(given: Json) -> Json:
+def _from_name(engine: Engine, name: str) -> Json | None:
+    """A new payment method of a `pm_card_*`, `pm_usBankAccount_*` or `pm_sepaDebit_*` name."""
+    number = number_of(name) if name.startswith("pm_card_") else None
+    if number is not None:
+        return make_card(engine, number)
+    number = number_named(name)
+    if number is None:
+        return None
+    return make_debit(engine, number, billing_details_of({"name": "Jenny Rosen", "email": "jenny@example.com"}))
+
+
+def billing_details_of(given: Json) -> Json:
+    """`billing_details` in full; what wasn't given is null."""
     address = given.get("address") or {}
     return {
         "address": {**EMPTY_ADDRESS, **address},
@@ -132,12 +145,15 @@ def shipping_of(params: Params) -> Json | None:
 
 
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """`type=card` with a number or a token."""
-    if params.get("type") != "card":
-        raise invalid("stripe_emulator knows cards only; pass type=card", param="type")
-    card = params.at("card")
+    """`type=card` with a number or a token; `us_bank_account` and `sepa_debit` with an account."""
+    type = params.get("type")
     details = params.plain("billing_details") or {}
     metadata = params.get("metadata") or {}
+    if type in ("us_bank_account", "sepa_debit"):
+        return create_debit(engine, params, billing_details_of(details), metadata)
+    if type != "card":
+        raise invalid("stripe_emulator knows card, us_bank_account and sepa_debit only", param="type")
+    card = params.at("card")
     token = card.get("token")
     if token:
         number = number_of(token)
@@ -159,20 +175,20 @@ def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def update(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Billing details, expiry and metadata."""
+    """Billing details, a card's expiry, an account's holder and type, and metadata."""
     method = engine.find("payment_method", ids[0], noun="PaymentMethod")
     if method["customer"] is None:
         raise invalid("You must save this PaymentMethod to a customer before you can update it.")
     with engine.changing(method, "payment_method.updated"):
         if "billing_details" in params:
             merged_details = {**method["billing_details"], **(params.plain("billing_details") or {})}
-            method["billing_details"] = _billing_details(merged_details)
+            method["billing_details"] = billing_details_of(merged_details)
         if "allow_redisplay" in params:
             method["allow_redisplay"] = params["allow_redisplay"]
-        card = params.at("card")
-        for name in ("exp_month", "exp_year"):
-            if name in card:
-                method["card"][name] = card[name]
+        for type, names in _CHANGEABLE.items():
+            sent = params.at(type) if method["type"] == type else Params()
+            method_details: Json = method.get(type) or {}
+            method_details.update({name: sent[name] for name in names if name in sent})
         method["metadata"] = merged(method["metadata"], params)
     return method
 
@@ -184,11 +200,7 @@ def attach_route(engine: Engine, ids: list[str], params: Params) -> Reply:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
     if engine.store.get(customer, "customer") is None or engine.find("customer", customer).get("_deleted"):
         raise no_such("customer", customer, param="customer")
-    number = number_of(ids[0]) if ids[0].startswith("pm_card_") else None
-    if number is not None:
-        method = make_card(engine, number)
-    else:
-        method = engine.find("payment_method", ids[0], noun="PaymentMethod")
+    method = _from_name(engine, ids[0]) or engine.find("payment_method", ids[0], noun="PaymentMethod")
     if method["customer"] is not None and method["customer"] != customer:
         raise invalid("The payment method you provided has already been attached to a customer.")
     if method.get("_detached"):
@@ -197,7 +209,7 @@ def attach_route(engine: Engine, ids: list[str], params: Params) -> Reply:
             "shared with a connected account without Customer attachment, or was detached from a Customer. "
             "It may not be used again. To use a PaymentMethod multiple times, you must attach it to a Customer first."
         )
-    refusal = CARDS[method["_number"]].setup
+    refusal = refuses_setup(method)
     if refusal is not None:
         raise refusal.error()
     if method["customer"] is None:
@@ -255,7 +267,9 @@ def retrieve_of_customer(engine: Engine, ids: list[str], params: Params) -> Repl
 
 
 def must_authenticate(method: Json, *, off_session: bool) -> bool:
-    """Does charging the card need 3D Secure now?"""
+    """Does charging it need 3D Secure now? Only cards ever do."""
+    if method["type"] != "card":
+        return False
     authentication = CARDS[method["_number"]].authentication
     if authentication == "always":
         return True
@@ -264,9 +278,9 @@ def must_authenticate(method: Json, *, off_session: bool) -> bool:
     return authentication == "on_setup" and not (method["_set_up"] or (off_session and method["customer"] is not None))
 
 
-def refuses_off_session(method: Json) -> Any:
-    """The decline of a card that wants authentication nobody is there to give."""
-    return AUTHENTICATION_REQUIRED if must_authenticate(method, off_session=True) else None
+def refuses_setup(method: Json) -> Decline | None:
+    """How a payment method refuses to be saved."""
+    return CARDS[method["_number"]].setup if method["type"] == "card" else None
 
 
 ROUTES = [

@@ -47,6 +47,13 @@ def confirm(engine: Engine, ids: list[str], params: Params) -> Reply:
             code="checkout_amount_mismatch",
         )
     method = payment_methods.usable(engine, params["payment_method"], None, param="payment_method")
+    if method["type"] not in session["payment_method_types"]:
+        raise invalid(
+            f"The PaymentMethod's type ({method['type']}) is not one of those the page offers "
+            f"({', '.join(session['payment_method_types'])}).",
+            param="payment_method",
+            code="payment_intent_incompatible_payment_method",
+        )
     outcome = checkout_page.pay_with(engine, session, method)
     if outcome.kind == "declined":
         error = card_error(outcome.message, code="card_declined")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Give back a charge or a part of it; never more than is left."""
     charge = _charge(engine, params)
+    if not charge["paid"]:
+        raise invalid(f"Charge {charge['id']} has not been paid.", code="charge_not_refundable", param="charge")
     left = charge["amount_captured"] - charge["amount_refunded"]
     if left <= 0:
         raise invalid(
@@ -36,10 +38,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "created": engine.now(charge["_clock"]),
         "currency": charge["currency"],
         "customer": charge["customer"],
-        "destination_details": {
-            "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
-            "type": "card",
-        },
+        "destination_details": _destination(charge),
         "metadata": params.get("metadata") or {},
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
@@ -89,13 +88,22 @@ def _charge(engine: Engine, params: Params) -> Json:
     if "payment_intent" in params:
         intent = engine.find("payment_intent", params["payment_intent"], param="payment_intent")
         charge = engine.store.get(intent["latest_charge"] or "", "charge")
-        if charge is None or not charge["captured"]:
+        if charge is None or not charge["captured"] or not charge["paid"]:
             raise invalid(
                 f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
                 param="payment_intent",
             )
         return charge
     raise invalid("One of the following params should be provided for this request: payment_intent or charge.")
+
+
+def _destination(charge: Json) -> Json:
+    if charge["payment_method_details"]["type"] != "card":
+        return {"type": charge["payment_method_details"]["type"]}
+    return {
+        "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
+        "type": "card",
+    }
 
 
 ROUTES = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import typed_card
-from stripe_emulator.billing import payments
-from stripe_emulator.billing.payments import Attempt
+from stripe_emulator.billing import setups
+from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.hosted_views import Outcome
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -26,9 +26,9 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """A setup intent; with `confirm` and a payment method the card is saved at once."""
     customer = params.get("customer")
     owner = customers.existing(engine, customer, param="customer") if customer else None
-    params.ignore("automatic_payment_methods", "allowed_payment_method_types", "use_stripe_sdk")
+    params.ignore("automatic_payment_methods", "allowed_payment_method_types", "mandate_data", "use_stripe_sdk")
     terms = {"description": params.get("description"), "usage": params.get("usage", "off_session")}
-    intent = payments.create_setup_intent(
+    intent = setups.create_setup_intent(
         engine,
         customer,
         clock=owner["test_clock"] if owner else None,
@@ -102,9 +102,9 @@ def answer_challenge(engine: Engine, challenge: Json, intent: Json, ok: bool) ->
     back = challenge.get("back")
     method = engine.find("payment_method", intent["payment_method"])
     if ok:
-        attempt = payments.confirm_setup(engine, intent, method, authenticated=True)
+        attempt = setups.confirm_setup(engine, intent, method, authenticated=True)
     else:
-        attempt = payments.fail_setup_authentication(engine, intent)
+        attempt = setups.fail_setup_authentication(engine, intent)
     if attempt.decline is not None:
         return typed_card.declined(attempt.decline, redirect=back)
     _keep(engine, intent, method)
@@ -121,7 +121,7 @@ def _confirm(engine: Engine, intent: Json, wanted: str | None) -> Json:
             code="setup_intent_unexpected_state",
         )
     method = payment_methods.usable(engine, wanted, None, param="payment_method")
-    attempt = payments.confirm_setup(engine, intent, method)
+    attempt = setups.confirm_setup(engine, intent, method)
     if attempt.status == "failed":
         raise _refusal(engine, intent, attempt)
     if attempt.status == "succeeded":

@@ -413,9 +413,9 @@ def _collect(engine: Engine, subscription: Json, invoice: Json, behavior: str, b
             pending_updates.postpone(engine, subscription, before, invoice)
         return
     attempt = collection.charge(engine, invoice, method, off_session=False)
-    if attempt.status != "succeeded" and behavior == "error_if_incomplete":
+    if not attempt.went_through and behavior == "error_if_incomplete":
         from stripe_emulator.resources.subscriptions import refusal
 
         raise refusal(attempt)
-    if attempt.status != "succeeded" and behavior == "pending_if_incomplete":
+    if not attempt.went_through and behavior == "pending_if_incomplete":
         pending_updates.postpone(engine, subscription, before, invoice)

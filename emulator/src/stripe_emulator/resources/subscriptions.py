@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, discounts, invoicing, sending, standing
+from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
-from stripe_emulator.billing.payments import Attempt
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
 from stripe_emulator.protocol.errors import ApiError, card_error, invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -71,7 +71,7 @@ def _collect_first(engine: Engine, subscription: Json, invoice: Json, behavior: 
         )
     subscription["status"] = "incomplete"
     attempt = collection.charge(engine, invoice, method, off_session=False)
-    if attempt.status != "succeeded" and behavior == "error_if_incomplete":
+    if not attempt.went_through and behavior == "error_if_incomplete":
         raise refusal(attempt)
 
 
