@@ -212,6 +212,8 @@ def test_a_snapshot_goes_to_a_file_and_to_another_emulator(shop: Shop, tmp_path:
     with Emulator(state=tmp_path / "stripe.db") as other:  # what was loaded is in the state file
         assert Shop(other).api.subscriptions.retrieve(subscription.id).status == "active"
         assert (other.now - now).total_seconds() < 60
+        other.advance(to="renewal")
+        assert len(other.events("invoice.paid")) == len([one for one in before if one["type"] == "invoice.paid"]) + 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import asyncio
 import heapq
 import itertools
 import json
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,7 @@ class Deliverer:
             return
         now = time.time()
         if mode == "shuffle":
-            self._queue = [(due, random.getrandbits(32), id) for due, _, id in self._queue]
+            self._queue = [(due, self._engine.ids.lot(id), id) for due, _, id in self._queue]
             heapq.heapify(self._queue)
         while self._queue and self._queue[0][0] <= now and len(self._sending) < CONCURRENT:
             due, _, id = heapq.heappop(self._queue)

@@ -32,6 +32,9 @@ class Emulator:
 
     `port=0` takes a free one; `state` is a file that outlives the process, None keeps everything in memory.
     Objects that do not fit the SDK's types are failures, which leaving the block raises as AssertionError.
+
+    `seed`: the same calls give the same ids, secrets and times in every run. The clock then stands at 1 January 2027
+    until it is put forward. (The SDK draws its own idempotency keys, and events name them.)
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class Emulator:
         state: str | Path | None = None,
         *,
         settings: Settings | None = None,
+        seed: int | None = None,
     ) -> None:
         self._port = port
         self._state = state
         self._settings = settings or Settings()
+        self._seed = seed
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._client: httpx.Client | None = None
@@ -70,7 +75,7 @@ class Emulator:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, self._port))
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
-        engine = Engine(store, settings=self._settings)
+        engine = Engine(store, settings=self._settings, seed=self._seed)
         engine.base_url = self.url
         config = uvicorn.Config(
             self._app(engine),

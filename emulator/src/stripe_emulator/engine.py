@@ -16,10 +16,16 @@ from stripe._api_version import _ApiVersion
 from stripe_emulator.agenda import Agenda
 from stripe_emulator.clock import GLOBAL, Clocks
 from stripe_emulator.events import changing, emit
+from stripe_emulator.ids import Ids
 from stripe_emulator.protocol.errors import ApiError, no_such
 from stripe_emulator.settings import Settings
 from stripe_emulator.state import Json, Store
 from stripe_emulator.validation.responses import ShapeError
+
+SEEDED_START = 1_798_761_600
+"""2027-01-01 00:00 UTC: where the clock of a seeded emulator stands at first."""
+
+_IDS = "_ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +42,18 @@ class Engine:
 
     Every object emitted is held against the SDK's types, and one that does not fit raises ShapeError.
     `on_commit` is called with the ids that changed after each transaction that was stored, `on_replace` after the whole
-    state became another one.
+    state became another one. With a `seed`, ids are the same in every run and the global clock stands still.
     """
 
     api_version = _ApiVersion.CURRENT
 
-    def __init__(self, store: Store, *, settings: Settings | None = None) -> None:
+    def __init__(self, store: Store, *, settings: Settings | None = None, seed: int | None = None) -> None:
         self.store = store
         self.settings = settings or Settings()
         self.base_url = ""
         self.clocks = Clocks(store)
+        self.ids = Ids(seed)
+        self._resume_seeded()
         self.agenda = Agenda(self)
         self.agenda.load()
         self.request: RequestInfo | None = None
@@ -63,7 +71,8 @@ class Engine:
         """
         self.request = request
         try:
-            yield
+            with self.ids.in_use():
+                yield
         except ApiError as error:
             if error.keep:
                 self._commit()
@@ -128,14 +137,25 @@ class Engine:
     def replace(self, rows: list[tuple[str, str]]) -> None:
         """Let the state be another one, as `store.rows()` gave it."""
         self.store.replace(rows)
+        self._resume_seeded()
         self.agenda.load()
         self.on_replace()
 
+    def _resume_seeded(self) -> None:
+        if self.ids.seed is None:
+            return
+        row = self.store.get(_IDS) or self.store.add({"id": _IDS, "object": _IDS, "drawn": {}})
+        self.ids.resume(row["drawn"])
+        self.clocks.stand_still(SEEDED_START)
+        self.store.commit()
+
     def _commit(self) -> None:
+        if self.ids.seed is not None:
+            self.find(_IDS, _IDS)["drawn"] = dict(self.ids.drawn)
         self.agenda.refresh()
         changed = self.store.commit()
         if changed:
             self.on_commit(changed)
 
 
-__all__ = ["GLOBAL", "Engine", "RequestInfo"]
+__all__ = ["GLOBAL", "SEEDED_START", "Engine", "RequestInfo"]

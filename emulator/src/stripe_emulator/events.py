@@ -128,4 +128,4 @@ def difference(before: Json, after: Json) -> Json:
             changed[key] = old if new.get("object") == "list" else difference(old, new)
         else:
             changed[key] = old
-    return {key: changed[key] for key in after.keys() | before.keys() if key in changed}
+    return {key: changed[key] for key in [*after, *before] if key in changed}

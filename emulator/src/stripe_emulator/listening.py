@@ -21,7 +21,6 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stripe_emulator.delivery import signature
-from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.auth import check_key
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.rendering import show
@@ -76,9 +75,9 @@ class Listening:
         try:
             check_key(request.headers.get("Authorization"))
         except ApiError as error:
-            return JSONResponse(error.envelope(new_id("req")), status_code=error.status)
+            return JSONResponse(error.envelope(self._engine.ids.request_id("POST")), status_code=error.status)
         sent = parse_qs((await request.body()).decode())
-        id = new_id("cliws")
+        id = self._engine.ids.new_id("cliws")
         self._secrets[id] = self._secret_of(sent.get("device_name", [""])[0])
         return JSONResponse(
             {
@@ -126,8 +125,8 @@ class Listening:
                     "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
                 },
                 "type": "webhook_event",
-                "webhook_conversation_id": new_id("wc"),
-                "webhook_id": new_id("wh"),
+                "webhook_conversation_id": self._engine.ids.new_id("wc"),
+                "webhook_id": self._engine.ids.new_id("wh"),
             }
             connection.outbox.put_nowait(json.dumps(message))
 
@@ -137,7 +136,8 @@ class Listening:
             if known["name"] == device:
                 return str(known["secret"])
         with self._engine.transaction():
-            made = {"id": new_id(DEVICE), "object": DEVICE, "name": device, "secret": new_id("whsec")}
+            ids = self._engine.ids
+            made = {"id": ids.new_id(DEVICE), "object": DEVICE, "name": device, "secret": ids.new_id("whsec")}
             return str(self._engine.store.add(made)["secret"])
 
 

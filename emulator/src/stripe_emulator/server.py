@@ -21,7 +21,6 @@ from stripe_emulator.delivery import Deliverer
 from stripe_emulator.engine import Engine
 from stripe_emulator.faults import take_fault
 from stripe_emulator.hosted import Hosted
-from stripe_emulator.ids import new_id
 from stripe_emulator.listening import Listening
 from stripe_emulator.pages import routes as page_routes
 from stripe_emulator.protocol.api import Answer, Api, Call
@@ -65,7 +64,7 @@ def build_app(engine: Engine) -> Starlette:
 
     async def v2(request: Request) -> Response:
         error = ApiError(404, "invalid_request_error", "stripe_emulator has no v2 endpoints; its README says why.")
-        return _response(api.failure(Call(request.method, request.url.path, ""), error, new_id("req")))
+        return _response(api.failure(Call(request.method, request.url.path, ""), error))
 
     methods = ["GET", "POST", "DELETE"]
     routes: list[BaseRoute] = [
@@ -97,7 +96,7 @@ async def _serve(engine: Engine, api: Api, request: Request) -> Response:
     try:
         api.begin(call)
     except ApiError as error:
-        return _response(api.failure(call, error, new_id("req")))
+        return _response(api.failure(call, error))
     try:
         with engine.transaction():
             fault = take_fault(engine, call.method, call.path)
@@ -125,7 +124,7 @@ async def _fail(api: Api, call: Call, fault: Json) -> Response:
         )
     else:
         error = ApiError(status, "api_error", "An error was asked of stripe_emulator for this call.")
-    return _response(api.failure(call, error, new_id("req")))
+    return _response(api.failure(call, error))
 
 
 class Dropped(Response):

@@ -57,6 +57,8 @@ class Snapshots:
     def take(self, name: str | None = None) -> Snapshot:
         """Keep the state as it is, by a name of its own if none is given; one of the same name is replaced."""
         self._engine.catch_up()
+        with self._engine.transaction():  # so that how many ids were drawn is in it
+            pass
         return self._keep(name, self._engine.now(), time.time(), self._engine.store.rows())
 
     def all(self) -> list[Snapshot]:

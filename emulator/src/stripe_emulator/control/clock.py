@@ -32,7 +32,8 @@ async def advance(request: Request, sent: Sent) -> Json:
 
 
 def _clock(engine: Engine) -> Json:
-    return {"now": engine.now(), "offset": engine.clocks.offset, "real": real_time()}
+    clocks = engine.clocks
+    return {"now": clocks.now(), "offset": clocks.offset, "real": real_time(), "stands_still": clocks.stands_still}
 
 
 def _seconds(engine: Engine, sent: Sent) -> int:

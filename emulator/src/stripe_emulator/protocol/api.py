@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from stripe_emulator.engine import RequestInfo
-from stripe_emulator.ids import new_id
 from stripe_emulator.protocol import idempotency
 from stripe_emulator.protocol.auth import check_key
 from stripe_emulator.protocol.errors import ApiError, invalid
@@ -80,7 +79,7 @@ class Api:
 
     def answer(self, call: Call) -> Answer:
         """Carry a request out."""
-        request_id = new_id("req")
+        request_id = self._engine.ids.request_id(call.method)
         try:
             check_key(call.authorization)
             self._engine.catch_up()
@@ -91,8 +90,9 @@ class Api:
             message = f"stripe_emulator built an object the SDK does not know: {error}"
             return self.failure(call, ApiError(500, "api_error", message), request_id)
 
-    def failure(self, call: Call, error: ApiError, request_id: str) -> Answer:
+    def failure(self, call: Call, error: ApiError, request_id: str | None = None) -> Answer:
         """An error as Stripe sends it."""
+        request_id = request_id or self._engine.ids.request_id(call.method)
         headers = {**self._headers(call, request_id), **error.headers}
         return Answer(error.status, pretty(error.envelope(request_id)), headers)
 
