@@ -99,6 +99,8 @@ class Synchroniser:
                 with self._database.write() as session:
                     store.save_price(session, object_id, body, livemode=self._livemode, synced_at=began)
                     inbox.finish(session, claim, now=self._clock())
+            case _ if kind in targets.LOOKED_UP:
+                self._lookup(claim, kind, object_id)
             case _:
                 raise ValueError(f"unknown kind of target: {claim.target}")
 
@@ -159,6 +161,18 @@ class Synchroniser:
                 return False
             else:
                 sleep(_POLL_SECONDS)
+
+    def _lookup(self, claim: inbox.Claim, kind: str, object_id: str) -> None:
+        """Find out whose an object is, and let that customer be synchronised."""
+        with self._database.read() as session:
+            known = store.holder_of(session, kind, object_id)
+        customer_id = known or self._gateway.customer_of(kind, object_id)
+        if customer_id is not None:
+            # A transaction of its own: targets are locked in one order everywhere. Asking twice does no harm.
+            with self._database.write() as session:
+                inbox.request(session, targets.customer(customer_id), now=self._clock())
+        with self._database.write() as session:
+            inbox.finish(session, claim, now=self._clock(), ignored=None if customer_id else "no_customer")
 
     def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
         began = self._clock()

@@ -23,6 +23,11 @@ def an_event_body(type: str | None = "customer.subscription.updated", **fields: 
     return body | fields
 
 
+def a_thin_event(type: str, object_type: str, object_id: str) -> dict[str, Any]:
+    related = {"id": object_id, "type": object_type, "url": f"/v1/{object_type}s/{object_id}"}
+    return {"id": "evt_1", "object": "v2.core.event", "type": type, "livemode": False, "related_object": related}
+
+
 def a_route(body: dict[str, Any], *, livemode: bool = False) -> targets.Route:
     return targets.route(event.parse(body), livemode=livemode)
 
@@ -46,6 +51,34 @@ def test_a_detached_card_leads_to_the_customer_it_left() -> None:
     assert a_route(an_event_body("payment_method.detached", data=data)).target == "customer:cus_1"
 
 
+@pytest.mark.parametrize(
+    ("type", "data", "target"),
+    [
+        ("charge.dispute.created", {"object": {"id": "du_1", "object": "dispute", "charge": "ch_1"}}, "charge:ch_1"),
+        ("refund.failed", {"object": {"id": "re_1", "object": "refund", "charge": "ch_1"}}, "charge:ch_1"),
+        ("charge.refunded", {"object": {"id": "ch_1", "object": "charge", "customer": "cus_1"}}, "customer:cus_1"),
+        ("invoice.upcoming", {"object": {"object": "invoice", "customer": "cus_1"}}, "customer:cus_1"),
+    ],
+)
+def test_an_event_without_a_customer_leads_to_what_knows_it(type: str, data: dict[str, Any], target: str) -> None:
+    """H20: an upcoming invoice has no id, and needs none."""
+    assert a_route(an_event_body(type, data=data)).target == target
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        (a_thin_event("v1.customer.updated", "customer", "cus_1"), "customer:cus_1"),
+        (a_thin_event("v1.customer.subscription.past_due", "subscription", "sub_1"), "subscription:sub_1"),
+        (a_thin_event("v1.invoice.paid", "invoice", "in_1"), "invoice:in_1"),
+        (a_thin_event("v1.product.deactivated", "product", "prod_1"), "product:prod_1"),
+    ],
+)
+def test_a_thin_event_leads_to_its_object(body: dict[str, Any], target: str) -> None:
+    """H19: v2 notifications come through the same door."""
+    assert a_route(body).target == target
+
+
 def test_catalog_events_lead_to_their_object() -> None:
     product = an_event_body("product.updated", data={"object": {"id": "prod_1", "object": "product"}})
     price = an_event_body("price.created", data={"object": {"id": "price_1", "object": "price"}})
@@ -58,10 +91,10 @@ def test_catalog_events_lead_to_their_object() -> None:
         (an_event_body(livemode=True), "other_mode"),
         (an_event_body("charge.succeeded"), "unknown_type"),
         (an_event_body("invoice.paid", data={"object": {"id": "in_1"}}), "no_customer"),
-        (
-            {"id": "evt_1", "object": "v2.core.event", "type": "v1.customer.updated", "livemode": False},
-            "thin_event_unsupported",
-        ),
+        (an_event_body(account="acct_other"), "other_account"),
+        ({"id": "evt_1", "object": "v2.core.event", "type": "v1.customer.updated", "livemode": False}, "no_object"),
+        (a_thin_event("v2.core.account.updated", "v2.core.account", "acct_1"), "unknown_type"),
+        (a_thin_event("v1.coupon.created", "coupon", "SAVE"), "unknown_type"),
     ],
 )
 def test_what_is_not_for_us_is_ignored_with_its_reason(body: dict[str, Any], reason: str) -> None:

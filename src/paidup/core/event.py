@@ -25,7 +25,8 @@ class Event:
     Who says what changed.
 
     `created` has Stripe's resolution of one second and is used for display and clocks, never for order.
-    `is_thin` marks a v2 notification: it names its object but carries no snapshot.
+    `customer` and `charge` are what the object says it belongs to. `is_thin` marks a v2 notification: it
+    names its object but carries no snapshot.
     """
 
     id: str
@@ -34,9 +35,11 @@ class Event:
     livemode: bool
     account: str | None
     created: datetime | None
+    object_type: str | None
     object_id: str | None
     customer: str | None
     is_thin: bool
+    charge: str | None = None
 
 
 def parse(body: object) -> Event:
@@ -71,26 +74,34 @@ def _snapshot(body: Mapping[str, Any]) -> Event:
         livemode=body.get("livemode") is True,
         account=body.get("account"),
         created=from_unix(created) if isinstance(created, int) else None,
-        object_id=object_id if _is_text(object_id) else None,
-        customer=customer if _is_text(customer) else None,
+        object_type=_text(subject.get("object")),
+        object_id=_text(object_id),
+        customer=_text(customer),
         is_thin=False,
+        charge=_text(reference(subject.get("charge"))),
     )
 
 
 def _thin(body: Mapping[str, Any]) -> Event:
     related = body.get("related_object")
-    object_id = related.get("id") if isinstance(related, Mapping) else None
+    related = related if isinstance(related, Mapping) else {}
+    object_type, object_id = _text(related.get("type")), _text(related.get("id"))
     return Event(
         id=body["id"],
         type=body["type"],
         api_version=None,
         livemode=body.get("livemode") is True,
-        account=body.get("context") if _is_text(body.get("context")) else None,
+        account=_text(body.get("context")),
         created=None,
-        object_id=object_id if _is_text(object_id) else None,
-        customer=object_id if _is_text(object_id) and str(object_id).startswith("cus_") else None,
+        object_type=object_type,
+        object_id=object_id,
+        customer=object_id if object_type == "customer" else None,
         is_thin=True,
     )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and _is_text(value) else None
 
 
 def _is_text(value: object) -> bool:

@@ -2,7 +2,8 @@
 Which target an event names, and what of it has to be fetched: the registry of every event type paidup listens to.
 
 A target is the unit of synchronisation: `customer:cus_…` (with subscriptions, invoices and payment method),
-`product:prod_…` or `price:price_…`. An unknown type is kept as ignored; it costs nothing and can be replayed.
+`product:prod_…` or `price:price_…`. An event whose object doesn't say whose it is leads to a target that is looked up
+first, such as `charge:ch_…`. An unknown type is kept as ignored; it costs nothing and can be replayed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ class Part(StrEnum):
 
 WHOLE_CUSTOMER = frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS, Part.INVOICES, Part.CHECKOUTS})
 
+CATALOG = frozenset({"product", "price"})
+LOOKED_UP = frozenset(
+    {"subscription", "invoice", "checkout.session", "charge", "subscription_schedule", "payment_method"}
+)
+"""Kinds of objects that are fetched to learn whose they are."""
+
 _CUSTOMER = frozenset({Part.CUSTOMER})
 _SUBSCRIPTIONS = frozenset({Part.SUBSCRIPTIONS})
 _INVOICES = frozenset({Part.INVOICES})
@@ -46,14 +53,40 @@ def route(event: Event, *, livemode: bool) -> Route:
     if event.livemode is not livemode:
         return Route(None, "other_mode")
     if event.is_thin:
-        return Route(None, "thin_event_unsupported")
+        return _thin(event)
+    if event.account is not None:
+        return Route(None, "other_account")
     if event.type not in EVENTS:
         return Route(None, "unknown_type")
-    match event.type.split(".", 1)[0]:
-        case "product" | "price" as kind:
-            return Route(f"{kind}:{event.object_id}", None) if event.object_id else Route(None, "no_object")
-        case _:
-            return Route(customer(event.customer), None) if event.customer else Route(None, "no_customer")
+    if event.type.split(".", 1)[0] in CATALOG:
+        return _named(event.object_type, event.object_id)
+    if event.customer is not None:
+        return Route(customer(event.customer), None)
+    # A dispute and a refund name their charge, not their customer.
+    if event.charge is not None:
+        return Route(f"charge:{event.charge}", None)
+    return Route(None, "no_customer")
+
+
+def _thin(event: Event) -> Route:
+    """
+    A thin event is named after its object, and its types are finer than those of snapshots: any of them is a hint.
+
+    See https://docs.stripe.com/event-destinations#thin-events
+    """
+    if not event.type.startswith("v1."):
+        return Route(None, "unknown_type")
+    if event.customer is not None:
+        return Route(customer(event.customer), None)
+    return _named(event.object_type, event.object_id)
+
+
+def _named(kind: str | None, object_id: str | None) -> Route:
+    if object_id is None:
+        return Route(None, "no_object")
+    if kind not in CATALOG and kind not in LOOKED_UP:
+        return Route(None, "unknown_type")
+    return Route(f"{kind}:{object_id}", None)
 
 
 def customer(customer_id: str) -> str:
@@ -91,17 +124,44 @@ EVENTS: dict[str, tuple[frozenset[Part], str]] = {
     "customer.subscription.trial_will_end": (_SUBSCRIPTIONS, "tell the user in time"),
     "customer.subscription.pending_update_applied": (_SUBSCRIPTIONS, "an upgrade was paid"),
     "customer.subscription.pending_update_expired": (_SUBSCRIPTIONS, "an upgrade was not"),
+    "customer.discount.created": (_BILLED, "what the next invoice costs"),
+    "customer.discount.updated": (_BILLED, "what the next invoice costs"),
+    "customer.discount.deleted": (_BILLED, "what the next invoice costs"),
+    "customer.tax_id.created": (_CUSTOMER, "stands on invoices"),
+    "customer.tax_id.updated": (_CUSTOMER, "stands on invoices; its verification ended"),
+    "customer.tax_id.deleted": (_CUSTOMER, "stands on invoices no more"),
+    "entitlements.active_entitlement_summary.updated": (_SUBSCRIPTIONS, "what is paid for has changed"),
+    "subscription_schedule.created": (_SUBSCRIPTIONS, "a change is planned"),
+    "subscription_schedule.updated": (_SUBSCRIPTIONS, "a planned change is another"),
+    "subscription_schedule.released": (_SUBSCRIPTIONS, "a planned change is off"),
+    "subscription_schedule.completed": (_SUBSCRIPTIONS, "a planned change has happened"),
+    "subscription_schedule.canceled": (_SUBSCRIPTIONS, "the plan ended with its subscription"),
+    "subscription_schedule.aborted": (_SUBSCRIPTIONS, "the plan ended because its subscription did"),
+    "subscription_schedule.expiring": (_SUBSCRIPTIONS, "a plan ends in a week"),
     "invoice.created": (_INVOICES, "shown as upcoming; answering it lets Stripe finalise in time"),
+    "invoice.upcoming": (_SUBSCRIPTIONS, "a renewal is near; the event's invoice does not exist yet and has no id"),
     "invoice.updated": (_INVOICES, "amounts and attempts"),
+    "invoice.sent": (_INVOICES, "the customer has it"),
     "invoice.deleted": (_INVOICES, "a draft was thrown away"),
     "invoice.finalized": (_INVOICES, "number and links exist"),
     "invoice.finalization_failed": (_INVOICES, "nothing can be collected until it is mended"),
     "invoice.paid": (_BILLED, "paid in whatever way, also out of band"),
+    "invoice.payment_succeeded": (_BILLED, "the same as invoice.paid, for endpoints that listen to it instead"),
+    "invoice.payment_attempt_required": (_BILLED, "nothing can be charged until somebody pays by hand"),
     "invoice.payment_failed": (_BILLED, "dunning began or goes on"),
     "invoice.payment_action_required": (_BILLED, "the user has to authenticate"),
     "invoice.voided": (_BILLED, "no longer owed"),
     "invoice.marked_uncollectible": (_BILLED, "given up"),
     "invoice.overdue": (_BILLED, "sent by e-mail and not paid in time"),
+    "invoice.will_be_due": (_INVOICES, "sent by e-mail and due soon"),
+    "charge.refunded": (_BILLED, "money went back; refund.created says no more, and names no customer"),
+    "refund.updated": (_BILLED, "names its charge, not its customer"),
+    "refund.failed": (_BILLED, "the money came back to us"),
+    "charge.dispute.created": (_BILLED, "names its charge, not its customer"),
+    "charge.dispute.updated": (_BILLED, "names its charge, not its customer"),
+    "charge.dispute.closed": (_BILLED, "won or lost; some settings end the subscription"),
+    "charge.dispute.funds_withdrawn": (_BILLED, "names its charge, not its customer"),
+    "charge.dispute.funds_reinstated": (_BILLED, "names its charge, not its customer"),
     "payment_method.attached": (_CUSTOMER, "a new card"),
     "payment_method.detached": (_CUSTOMER, "a card is gone"),
     "payment_method.updated": (frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS}), "expiry or address"),
@@ -109,6 +169,8 @@ EVENTS: dict[str, tuple[frozenset[Part], str]] = {
         frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS}),
         "the network replaced the card",
     ),
+    "setup_intent.succeeded": (_CUSTOMER, "a card was saved"),
+    "setup_intent.setup_failed": (_CUSTOMER, "a card was not"),
     "product.created": (_NOTHING, "catalog mirror"),
     "product.updated": (_NOTHING, "catalog mirror"),
     "product.deleted": (_NOTHING, "archived here"),

@@ -262,6 +262,21 @@ def customer_of(session: Session, owner: str, *, livemode: bool) -> Customer | N
     return parse.customer(row.snapshot, owner=row.owner) if row else None
 
 
+def holder_of(session: Session, kind: str, object_id: str) -> str | None:
+    """The customer of a subscription or an invoice we know; None for any other object."""
+    match kind:
+        case "subscription":
+            return session.scalars(
+                select(tables.Subscription.customer_id).where(tables.Subscription.id == object_id)
+            ).one_or_none()
+        case "invoice":
+            return session.scalars(
+                select(tables.Invoice.customer_id).where(tables.Invoice.id == object_id)
+            ).one_or_none()
+        case _:
+            return None
+
+
 def as_subscription(row: tables.Subscription) -> Subscription:
     """A subscription from its row."""
     return parse.subscription(row.snapshot, plan=row.plan, past_due_since=row.past_due_since)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import stripe
 from stripe import StripeObject
 
-from paidup.core.parse import PORTAL_MARK
+from paidup.core.parse import PORTAL_MARK, reference
 from paidup.errors import StripeNotFound
 from paidup.stripe_api.failures import translated
 
@@ -96,6 +96,22 @@ class Gateway:
         with translated(f"list the invoices of {customer_id}"):
             page = self._v1.invoices.list({"customer": customer_id, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
+
+    def customer_of(self, kind: str, object_id: str) -> str | None:
+        """Whose an object is, by Stripe's name of its kind; None when it is nobody's, or gone."""
+        retrieve: dict[str, Callable[[str], StripeObject]] = {
+            "charge": self._v1.charges.retrieve,
+            "checkout.session": self._v1.checkout.sessions.retrieve,
+            "invoice": self._v1.invoices.retrieve,
+            "payment_method": self._v1.payment_methods.retrieve,
+            "subscription": self._v1.subscriptions.retrieve,
+            "subscription_schedule": self._v1.subscription_schedules.retrieve,
+        }
+        try:
+            with translated(f"read {kind} {object_id}"):
+                return reference(_plain(retrieve[kind](object_id)).get("customer"))
+        except StripeNotFound:
+            return None
 
     # Checkout and portal
 
