@@ -51,7 +51,7 @@ def test_faults_are_cleared(shop: Shop) -> None:
     shop.emulator.fail_next("/v1/customers")
     shop.emulator.decline_next()
     shop.emulator.clear_faults()
-    assert shop.pages.get("/_emulator/faults").json() == {"faults": [], "declines": 0, "delivery": "normal"}
+    assert shop.pages.get("/_emulator/faults").json() == {"faults": [], "declines": [], "delivery": "normal"}
     assert shop.api.customers.create().id
 
 

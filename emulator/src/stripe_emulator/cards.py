@@ -102,6 +102,50 @@ AUTHENTICATION_FAILED = Decline(
     "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
 )
 
+_BY_CODE = {
+    decline.decline_code or decline.code: decline
+    for decline in (
+        GENERIC,
+        INSUFFICIENT,
+        LOST,
+        STOLEN,
+        VELOCITY,
+        BLOCKED,
+        EXPIRED,
+        INCORRECT_CVC,
+        PROCESSING,
+        INCORRECT_NUMBER,
+        AUTHENTICATION_REQUIRED,
+    )
+}
+DECLINE_CODES = frozenset(
+    {
+        *_BY_CODE,
+        *HARD_DECLINES,
+        "approve_with_id",
+        "call_issuer",
+        "card_not_supported",
+        "currency_not_supported",
+        "do_not_honor",
+        "do_not_try_again",
+        "duplicate_transaction",
+        "invalid_account",
+        "invalid_amount",
+        "issuer_not_available",
+        "new_account_information_available",
+        "no_action_taken",
+        "not_permitted",
+        "reenter_transaction",
+        "restricted_card",
+        "security_violation",
+        "service_not_allowed",
+        "stop_payment_order",
+        "try_again_later",
+        "withdrawal_count_limit_exceeded",
+    }
+)
+"""Why an issuer may decline, as in https://docs.stripe.com/declines/codes"""
+
 CARDS: dict[str, TestCard] = {
     "4242424242424242": TestCard("visa"),
     "4000056655665556": TestCard("visa", funding="debit"),
@@ -181,6 +225,11 @@ def number_of(name: str) -> str | None:
         if name.startswith(prefix):
             return NAMES.get(name.removeprefix(prefix))
     return None
+
+
+def decline_of(code: str) -> Decline:
+    """The decline with one of the DECLINE_CODES."""
+    return _BY_CODE.get(code) or Decline("card_declined", DECLINED, code)
 
 
 def card_of(number: str) -> TestCard | None:

@@ -61,15 +61,18 @@ class Engine:
         self.on_replace: Callable[[], None] = lambda: None
         self.shape_failures: list[str] = []
         self.being_changed: set[tuple[str, str | None]] = set()
+        self.outlasting: list[Callable[[], None]] = []
 
     @contextmanager
     def transaction(self, request: RequestInfo | None = None) -> Iterator[None]:
         """
         One transaction: stored when the block ends, undone when it raises.
 
-        An ApiError marked `keep` (a declined card leaves a failed charge behind) is stored and raised on.
+        An ApiError marked `keep` (a declined card leaves a failed charge behind) is stored and raised on. What was put
+        into `outlasting` is done again after any other.
         """
         self.request = request
+        self.outlasting.clear()
         try:
             with self.ids.in_use():
                 yield
@@ -78,6 +81,7 @@ class Engine:
                 self._commit()
             else:
                 self.store.rollback()
+                self._keep_outlasting()
             raise
         except ShapeError as error:
             self.store.rollback()
@@ -148,6 +152,11 @@ class Engine:
         self.ids.resume(row["drawn"])
         self.clocks.stand_still(SEEDED_START)
         self.store.commit()
+
+    def _keep_outlasting(self) -> None:
+        for work in self.outlasting:
+            work()
+        self._commit()
 
     def _commit(self) -> None:
         if self.ids.seed is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
+from stripe_emulator.cards import Decline, decline_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.state import Json
 
@@ -71,21 +72,32 @@ def clear_faults(engine: Engine, *, deliveries: bool = True) -> None:
     for fault in list(engine.store.scan(FAULT)):
         engine.store.remove(fault["id"])
     if engine.store.get(_KNOBS) is not None:
-        knobs(engine).update(declines=0, **({"delivery": "normal"} if deliveries else {}))
+        knobs(engine).update(declining=[], **({"delivery": "normal"} if deliveries else {}))
 
 
-def decline_next(engine: Engine, times: int = 1) -> None:
-    """Let the next charges of saved cards be declined."""
-    knobs(engine)["declines"] += times
+def decline_next(
+    engine: Engine, times: int = 1, *, code: str = "generic_decline", on_session: bool = False
+) -> list[Json]:
+    """
+    Let the next charges of saved cards be declined, with a decline code; returns all that are still to come.
+
+    `on_session`: charges whose payer is there count too, as on the Checkout page or in an update of a subscription.
+    """
+    declining: list[Json] = knobs(engine).setdefault("declining", [])
+    declining += [{"code": code, "on_session": on_session} for _ in range(times)]
+    return declining
 
 
-def take_decline(engine: Engine) -> bool:
-    """Is this off-session charge to be declined? Counts down."""
-    state = knobs(engine)
-    if state["declines"] <= 0:
-        return False
-    state["declines"] -= 1
-    return True
+def take_decline(engine: Engine, *, off_session: bool) -> Decline | None:
+    """How this charge is to be declined, if it is; the first that fits is used up, even if all else is undone."""
+    declining = knobs(engine).setdefault("declining", [])
+    fitting = next((one for one in declining if off_session or one["on_session"]), None)
+    if fitting is None:
+        return None
+    used = dict(fitting)
+    declining.remove(fitting)
+    engine.outlasting.append(lambda: knobs(engine)["declining"].remove(used))
+    return decline_of(used["code"])
 
 
 def delivery_mode(engine: Engine) -> DeliveryMode:
@@ -100,7 +112,7 @@ def set_delivery_mode(engine: Engine, mode: DeliveryMode) -> None:
 
 
 def knobs(engine: Engine) -> Json:
-    """The row that holds how many charges decline and how deliveries are disturbed."""
+    """The row that holds which charges decline and how deliveries are disturbed."""
     return engine.store.get(_KNOBS) or engine.store.add(
-        {"id": _KNOBS, "object": _KNOBS, "declines": 0, "delivery": "normal"}
+        {"id": _KNOBS, "object": _KNOBS, "declining": [], "delivery": "normal"}
     )

@@ -62,6 +62,13 @@ def prepare_payment(engine: Engine, invoice: Json) -> Json:
     return intent
 
 
+def await_confirmation(engine: Engine, invoice: Json, method: Json | None) -> None:
+    """`default_incomplete`: leave the payment to whoever confirms its intent, with the default method ready."""
+    intent = prepare_payment(engine, invoice)
+    if method is not None:
+        intent.update(payment_method=method["id"], status="requires_confirmation")
+
+
 def charge(engine: Engine, invoice: Json, method: Json, *, off_session: bool) -> Attempt:
     """
     Charge an open invoice once and record how it went on the invoice and its subscription.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.billing import challenges, debits, disputes, funds
 from stripe_emulator.billing.attempts import Attempt, last_error, with_error_method
 from stripe_emulator.billing.charging import make_charge, refuse
-from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, GENERIC, TestCard
+from stripe_emulator.cards import AUTHENTICATION_FAILED, AUTHENTICATION_REQUIRED, CARDS, TestCard
 from stripe_emulator.faults import take_decline
 from stripe_emulator.ids import new_id, token
 from stripe_emulator.rendering import public, renders
@@ -71,8 +71,7 @@ def confirm(engine: Engine, intent: Json, method: Json, *, off_session: bool, au
     intent["payment_method"] = method["id"]
     intent["next_action"] = None
     if method["type"] != "card":
-        refusal = GENERIC if off_session and take_decline(engine) else None
-        return debits.begin(engine, intent, method, refusal=refusal)
+        return debits.begin(engine, intent, method, refusal=take_decline(engine, off_session=off_session))
     card = CARDS[method["_number"]]
     if not authenticated and must_authenticate(method, off_session=off_session):
         if off_session:
@@ -80,8 +79,8 @@ def confirm(engine: Engine, intent: Json, method: Json, *, off_session: bool, au
         challenges.ask(engine, intent)
         return Attempt("requires_action")
     refusal = card.after_authentication or card.charge
-    if off_session and refusal is None and take_decline(engine):
-        refusal = GENERIC
+    if refusal is None:
+        refusal = take_decline(engine, off_session=off_session)
     if refusal is not None:
         return refuse(engine, intent, method, refusal)
     charge = make_charge(engine, intent, method)

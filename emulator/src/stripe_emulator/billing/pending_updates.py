@@ -9,7 +9,7 @@ https://docs.stripe.com/billing/subscriptions/pending-updates
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stripe_emulator.billing import invoicing
 from stripe_emulator.state import Json
@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 WAITS_FOR = 23 * 3600
-FIELDS = ("items", "billing_cycle_anchor", "trial_end", "trial_start", "status", "latest_invoice")
+FIELDS = (
+    "items",
+    "billing_cycle_anchor",
+    "cancel_at",
+    "cancel_at_period_end",
+    "canceled_at",
+    "cancellation_details",
+    "latest_invoice",
+    "metadata",
+    "status",
+    "trial_end",
+    "trial_start",
+)
 
 
 def remember(subscription: Json) -> Json:
@@ -32,12 +44,13 @@ def postpone(engine: Engine, subscription: Json, before: Json, invoice: Json) ->
     subscription.update({name: before[name] for name in FIELDS if name != "latest_invoice"})
     subscription["_wanted"] = wanted
     subscription["_awaits"] = invoice["id"]
-    changed_anchor = wanted["billing_cycle_anchor"] != before["billing_cycle_anchor"]
     subscription["pending_update"] = {
-        "billing_cycle_anchor": wanted["billing_cycle_anchor"] if changed_anchor else None,
+        "billing_cycle_anchor": _if_changed("billing_cycle_anchor", before, wanted),
+        "cancel_at_period_end": _if_changed("cancel_at_period_end", before, wanted),
         "expires_at": engine.now(subscription["test_clock"]) + WAITS_FOR,
+        "metadata": _if_changed("metadata", before, wanted),
         "subscription_items": wanted["items"],
-        "trial_end": wanted["trial_end"] if wanted["trial_end"] != before["trial_end"] else None,
+        "trial_end": _if_changed("trial_end", before, wanted),
         "trial_from_plan": None,
     }
     invoice.update(auto_advance=False, next_payment_attempt=None)
@@ -68,6 +81,10 @@ def expires_at(subscription: Json) -> int | None:
     """When the waiting change is dropped."""
     pending = subscription["pending_update"]
     return None if pending is None else int(pending["expires_at"])
+
+
+def _if_changed(field: str, before: Json, wanted: Json) -> Any:
+    return wanted[field] if wanted[field] != before[field] else None
 
 
 def _forget(subscription: Json) -> None:

@@ -54,6 +54,14 @@ def after_processing(engine: Engine, invoice: Json) -> None:
             _adopt_method(engine, subscription, invoice)
 
 
+def after_awaiting(engine: Engine, invoice: Json) -> None:
+    """A change whose payment nobody has confirmed yet leaves its subscription past due."""
+    subscription = subscription_for(engine, invoice)
+    if subscription is not None and subscription["status"] in ("active", "trialing"):
+        with engine.changing(subscription, "customer.subscription.updated"):
+            subscription["status"] = "past_due"
+
+
 def after_failed(engine: Engine, invoice: Json, *, delinquent: bool = True) -> None:
     """A failed renewal or update is past due; a failed first invoice leaves the subscription incomplete."""
     subscription = subscription_for(engine, invoice)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from stripe_emulator import faults
+from stripe_emulator.cards import DECLINE_CODES
 from stripe_emulator.control.answers import engine_of, route
 from stripe_emulator.control.sent import Sent
 from stripe_emulator.rendering import public
@@ -15,8 +16,8 @@ async def list_faults(request: Request, sent: Sent) -> Json:
     """Faults still to come."""
     engine = engine_of(request)
     found = [public({"_": 0, **fault}) for fault in engine.store.scan(faults.FAULT)]
-    knobs = engine.store.get("_knobs") or {"declines": 0, "delivery": "normal"}
-    return {"faults": found, "declines": knobs["declines"], "delivery": knobs["delivery"]}
+    knobs = engine.store.get("_knobs") or {"delivery": "normal"}
+    return {"faults": found, "declines": knobs.get("declining", []), "delivery": knobs["delivery"]}
 
 
 async def add_fault(request: Request, sent: Sent) -> Json:
@@ -44,13 +45,18 @@ async def clear_faults(request: Request, sent: Sent) -> Json:
 
 
 async def decline_next(request: Request, sent: Sent) -> Json:
-    """The next charge of a saved card is declined; `times` for more of them."""
+    """
+    The next charge of a saved card is declined; `times` for more of them, `code` says why.
+
+    `on_session`: one whose payer is there, too.
+    """
     engine = engine_of(request)
-    times = sent.whole("times", 1)
+    times = sent.whole("times", 1, most=1000)
+    code = sent.choice("code", sorted(DECLINE_CODES)) or "generic_decline"
+    on_session = sent.flag("on_session") or False
     sent.refuse_unread()
     with engine.transaction():
-        faults.decline_next(engine, times)
-        return {"declines": faults.knobs(engine)["declines"]}
+        return {"declines": faults.decline_next(engine, times, code=code, on_session=on_session)}
 
 
 ROUTES = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, invoicing, lines, sending, standing
+from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources import customers, invoice_terms, payment_methods
@@ -141,8 +142,6 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
         method = found
     attempt = collection.charge(engine, invoice, method, off_session=params.get("off_session", True))
     if not attempt.went_through:
-        from stripe_emulator.resources.subscriptions import refusal
-
         error: ApiError = refusal(attempt)
         error.keep = True
         raise error

@@ -5,7 +5,16 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, lines, pending_updates, renewal, sending, standing
+from stripe_emulator.billing import (
+    collection,
+    discounts,
+    invoicing,
+    lines,
+    pending_updates,
+    renewal,
+    standing,
+    update_payments,
+)
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
 from stripe_emulator.billing.subscribing import announce_trial, automatic_tax, make_item
@@ -22,13 +31,18 @@ if TYPE_CHECKING:
 AFTER_THE_END = {"metadata", "cancellation_details", "expand"}
 WITH_PENDING_UPDATES = {
     "billing_cycle_anchor",
+    "cancel_at_period_end",
     "expand",
     "items",
+    "metadata",
     "off_session",
     "payment_behavior",
     "proration_behavior",
     "proration_date",
 }
+"""See https://docs.stripe.com/billing/subscriptions/pending-updates-reference#supported-attributes"""
+LATER_WITH_PENDING_UPDATES = {"add_invoice_items", "discounts", "trial_end", "trial_from_plan"}
+"""Stripe takes these too; the emulator can't yet put them off."""
 
 
 def update(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -51,15 +65,15 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     with engine.changing(subscription, "customer.subscription.updated"):
         if "items" in params and subscription["pending_update"] is not None:
             pending_updates.expire(engine, subscription)
+        before = pending_updates.remember(subscription)
         _simple(engine, subscription, params)
         _trial(engine, subscription, params)
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
         _discounts(engine, subscription, params)
-        before = pending_updates.remember(subscription)
         invoice = change_items(engine, subscription, params)
         if invoice is not None:
-            _collect(engine, subscription, invoice, behavior, before)
+            update_payments.collect(engine, subscription, invoice, behavior, before)
     if "trial_end" in params and params["trial_end"] != "now":
         announce_trial(engine, subscription)
     return subscription
@@ -391,31 +405,13 @@ def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: s
 
 def _check_pending(params: Params) -> None:
     for name in params.as_names():
+        if name in LATER_WITH_PENDING_UPDATES:
+            raise invalid(
+                f"stripe_emulator does not know {name} with `pending_if_incomplete`.",
+                param=name,
+                code="emulator_unsupported",
+            )
         if name not in WITH_PENDING_UPDATES:
             raise invalid(
                 f"When `payment_behavior` is set to `pending_if_incomplete`, you cannot set {name}.", param=name
             )
-
-
-def _collect(engine: Engine, subscription: Json, invoice: Json, behavior: str, before: Json) -> None:
-    if sending.is_sent(invoice):
-        sending.send(engine, invoice)
-        return
-    if invoice["status"] == "paid":
-        return
-    invoice["_may_wait"] = behavior == "pending_if_incomplete"
-    method = collection.default_method(engine, invoice)
-    if method is None:
-        if behavior == "error_if_incomplete":
-            raise invalid("This customer has no attached payment source or default payment method.")
-        collection.fail_without_method(engine, invoice)
-        if behavior == "pending_if_incomplete":
-            pending_updates.postpone(engine, subscription, before, invoice)
-        return
-    attempt = collection.charge(engine, invoice, method, off_session=False)
-    if not attempt.went_through and behavior == "error_if_incomplete":
-        from stripe_emulator.resources.subscriptions import refusal
-
-        raise refusal(attempt)
-    if not attempt.went_through and behavior == "pending_if_incomplete":
-        pending_updates.postpone(engine, subscription, before, invoice)

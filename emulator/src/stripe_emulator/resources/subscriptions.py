@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, sending, standing
-from stripe_emulator.billing.attempts import Attempt
+from stripe_emulator.billing import collection, discounts, sending, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
-from stripe_emulator.protocol.errors import ApiError, card_error, invalid
+from stripe_emulator.billing.update_payments import refusal
+from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
 from stripe_emulator.resources import customers, invoice_terms, payment_methods, prices, subscription_updates
@@ -58,9 +58,7 @@ def _collect_first(engine: Engine, subscription: Json, invoice: Json, behavior: 
     method = collection.default_method(engine, invoice)
     if behavior == "default_incomplete":
         subscription["status"] = "incomplete"
-        intent = invoicing.intent_of(engine, invoice)
-        if method is not None and intent is not None:
-            intent.update(payment_method=method["id"], status="requires_confirmation")
+        collection.await_confirmation(engine, invoice, method)
         return
     if method is None:
         raise invalid(
@@ -73,18 +71,6 @@ def _collect_first(engine: Engine, subscription: Json, invoice: Json, behavior: 
     attempt = collection.charge(engine, invoice, method, off_session=False)
     if not attempt.went_through and behavior == "error_if_incomplete":
         raise refusal(attempt)
-
-
-def refusal(attempt: Attempt) -> ApiError:
-    """The 402 of `error_if_incomplete`."""
-    if attempt.decline is not None:
-        return attempt.decline.error()
-    return card_error(
-        "This payment required an authentication action to complete, but `error_on_requires_action` was set. "
-        "When you're ready, you can upgrade your integration to handle actions at "
-        "https://docs.stripe.com/payments/payment-intents/upgrade-to-handle-actions.",
-        code="subscription_payment_intent_requires_action",
-    )
 
 
 def _item(engine: Engine, item: Params) -> tuple[Json, int, Json]:
