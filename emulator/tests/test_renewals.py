@@ -37,7 +37,7 @@ def test_a_renewal_is_drafted_at_the_boundary_and_charged_an_hour_later(shop: Sh
     assert period(drafted)[0] == end
     assert (invoice_of(drafted).period_start, invoice_of(drafted).period_end) == (start, end)
     assert invoice_of(drafted).lines.data[0].period.start == end
-    assert shop.types_since(seen) == ["invoice.created", "customer.subscription.updated"]
+    assert shop.types_since(seen) == ["invoice.upcoming", "invoice.created", "customer.subscription.updated"]
     previous = shop.last_event("customer.subscription.updated")["data"]["previous_attributes"]
     assert set(previous) == {"items", "latest_invoice"}
     seen = shop.seen()

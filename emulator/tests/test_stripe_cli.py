@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from emulator.tests.receiver import Receiver
-from emulator.tests.shop import KEY
+from emulator.tests.shop import KEY, Shop
 from emulator.tests.support.waiting import eventually
 from scripts import stripe_cli
 from stripe_emulator import Emulator, Settings
@@ -154,28 +155,51 @@ def _settled(emulator: Emulator) -> list[dict[str, Any]]:
     return emulator.events()
 
 
-def test_listen_forwards_events_signed_with_the_secret_it_prints(
-    running: Emulator, stripe: Cli, executable: Path, environment: dict[str, str]
-) -> None:
-    """docs.stripe.com/cli/listen"""
-    secret = stripe("listen", "--print-secret").stdout.strip()
-    with Receiver() as app:
+Listen = Callable[[Receiver], AbstractContextManager[str]]
+
+
+@pytest.fixture
+def listen(running: Emulator, stripe: Cli, executable: Path, environment: dict[str, str]) -> Listen:
+    """`stripe listen` in a block, forwarding to an app; gives the secret it prints."""
+
+    @contextmanager
+    def listening(app: Receiver) -> Iterator[str]:
+        secret = stripe("listen", "--print-secret").stdout.strip()
         options = ["--all-snapshot", "--forward-to", app.url, "--api-base", running.url, "--skip-update"]
         command = [str(executable), "listen", *options]
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        assert process.stderr is not None
         try:
-            assert process.stderr is not None
             assert any(secret in line for line in process.stderr)
-            stripe("trigger", "customer.created")
-            eventually(lambda: len(app.bodies) == 1)
+            yield secret
         finally:
             process.terminate()
             process.wait(timeout=10)
-            assert process.stderr is not None
             process.stderr.close()
+
+    return listening
+
+
+def test_listen_forwards_events_signed_with_the_secret_it_prints(stripe: Cli, listen: Listen) -> None:
+    """docs.stripe.com/cli/listen"""
+    with Receiver() as app, listen(app) as secret:
+        stripe("trigger", "customer.created")
+        eventually(lambda: len(app.bodies) == 1)
     assert Webhook.construct_event(app.bodies[0], app.signatures[0], secret).type == "customer.created"
+
+
+def test_listen_forwards_an_upcoming_invoice_though_it_has_no_id(running: Emulator, listen: Listen) -> None:
+    """docs.stripe.com/api/events/types#event_types-invoice.upcoming"""
+    shop = Shop(running)
+    shop.subscribe(shop.customer().id, shop.price().id)
+    with Receiver() as app, listen(app) as secret:
+        running.advance(days=25)
+        eventually(lambda: len(app.bodies) == 1)
+    event = Webhook.construct_event(app.bodies[0], app.signatures[0], secret)
+    assert (event.type, "id" in event.data.object) == ("invoice.upcoming", False)
+    shop.pages.close()
 
 
 def test_a_session_that_is_not_known_is_refused(running: Emulator) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 DELIVERY = "_delivery"
+UPCOMING = "invoice.upcoming"
 
 _FOLLOWERS: list[tuple[str, Callable[[Engine, Json], None]]] = []
 
@@ -29,6 +30,8 @@ def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -
     """Record that something happened to an object, as it is now, and queue it for every endpoint that listens."""
     shown = show(engine, value)
     assert_shape(shown)
+    if type == UPCOMING:
+        _take_id(shown)
     request = engine.request
     event: Json = {
         **nulls("event"),
@@ -56,6 +59,14 @@ def emit(engine: Engine, type: str, value: Json, previous: Json | None = None) -
         if type.startswith(prefix):
             work(engine, value)
     return event
+
+
+def _take_id(preview: Json) -> None:
+    """An upcoming invoice has no id, nor have its lines one to refer to. See https://docs.stripe.com/api/events/types"""
+    del preview["id"]
+    preview["lines"]["url"] = f"/v1/invoices/upcoming/lines?customer={preview['customer']}"
+    for line in preview["lines"]["data"]:
+        line["invoice"] = None
 
 
 def follow(prefix: str, work: Callable[[Engine, Json], None]) -> None:

@@ -17,6 +17,7 @@ class Settings:
     `delivery_delays`: seconds of real time between the tries of a webhook; `delivery_timeout` ends one try.
     `finalize_after`: seconds a renewal's invoice stays a draft. `debit_settles_after`: seconds until a bank says how a
     debit ended; "typically 4 business days" at https://docs.stripe.com/payments/ach-direct-debit
+    `upcoming_days`: how long before a renewal `invoice.upcoming` tells of it, None for never.
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
     """
@@ -25,6 +26,7 @@ class Settings:
     dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
     finalize_after: int = 3600
     debit_settles_after: int = 4 * DAY
+    upcoming_days: int | None = 7
     will_be_due_days: int | None = 3
     overdue_end_days: int = 30
     delivery_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, renewal
+from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, renewal, upcoming
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import is_boundary, next_boundary
 from stripe_emulator.billing.subscribing import make_item
@@ -40,7 +40,7 @@ def apply(
             pending_updates.expire(engine, subscription)
         inherit(subscription, schedule, phase)
         apply_discounts(engine, subscription, phase)
-        _set_trial(subscription, phase, now)
+        _set_trial(engine, subscription, phase, now)
         old = copy.deepcopy(subscription["items"])
         changes = _change_items(engine, subscription, phase, now)
         if _resets_anchor(engine, subscription, schedule, phase, old, entering=entering):
@@ -82,7 +82,7 @@ def _held(engine: Engine, subscription: Json, named: Json) -> str | None:
     return None
 
 
-def _set_trial(subscription: Json, phase: Json, now: int) -> None:
+def _set_trial(engine: Engine, subscription: Json, phase: Json, now: int) -> None:
     end = phase["trial_end"]
     if end is not None and end > now:
         if subscription["trial_end"] != end:
@@ -95,6 +95,7 @@ def _set_trial(subscription: Json, phase: Json, now: int) -> None:
             )
         for item in subscription["items"]:
             item["current_period_end"] = end
+        upcoming.forgo(engine, subscription)
     elif subscription["status"] == "trialing":
         subscription["trial_end"] = now
         for item in subscription["items"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing
+from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing, upcoming
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
 from stripe_emulator.state import Json
@@ -40,6 +40,9 @@ def next_due(engine: Engine, subscription: Json) -> int | None:
     expiry = pending_updates.expires_at(subscription)
     if expiry is not None:
         moments.append(expiry)
+    notice = upcoming.next_due(engine, subscription)
+    if notice is not None and subscription["status"] != "paused":
+        moments.append(notice)
     return min(moments, default=None)
 
 
@@ -47,7 +50,10 @@ def when_due(engine: Engine, subscription: Json) -> None:
     """Do the one thing that is due; a scheduled end wins over a renewal."""
     now = engine.now(subscription["test_clock"])
     pause = subscription["pause_collection"]
-    if subscription["status"] == "incomplete":
+    notice = upcoming.next_due(engine, subscription)
+    if notice is not None and notice <= now and subscription["status"] != "paused":
+        upcoming.tell(engine, subscription)
+    elif subscription["status"] == "incomplete":
         _expire(engine, subscription)
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
         standing.cancel(engine, subscription, reason="cancellation_requested")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines
-from stripe_emulator.billing.periods import next_boundary
+from stripe_emulator.billing import discounts, invoicing, lines, upcoming
 from stripe_emulator.billing.subscribing import Terms, build, first_lines
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply
@@ -105,33 +104,8 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
             raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
         made: list[Json] = []
     else:
-        made = _next_period(engine, subscription)
-    start, end = subscription_updates.period_of(subscription)
-    return invoicing.draft(
-        engine,
-        customer,
-        made,
-        reason="upcoming",
-        currency=subscription["currency"],
-        subscription=subscription,
-        period=(start, end),
-        keep=False,
-        at=end,
-    )
-
-
-def _next_period(engine: Engine, subscription: Json) -> list[Json]:
-    made = []
-    first = min(int(item["current_period_end"]) for item in subscription["items"])
-    for item in subscription["items"]:
-        if item["current_period_end"] != first:
-            continue
-        recurring = engine.find("price", item["price"])["recurring"]
-        end = next_boundary(
-            subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], first
-        )
-        made.append(lines.period_line(engine, subscription, item, start=first, end=end))
-    return made
+        made = upcoming.next_period(engine, subscription)
+    return upcoming.preview(engine, subscription, made)
 
 
 def _as_preview(invoice: Json) -> Json:

@@ -13,6 +13,7 @@ from stripe_emulator.billing import (
     pending_updates,
     renewal,
     standing,
+    upcoming,
     update_payments,
 )
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
@@ -246,6 +247,7 @@ def _trial(engine: Engine, subscription: Json, params: Params) -> None:
     )
     for item in subscription["items"]:
         item["current_period_end"] = end
+    upcoming.forgo(engine, subscription)
 
 
 def _end_trial_now(engine: Engine, subscription: Json, now: int) -> None:
