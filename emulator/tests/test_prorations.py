@@ -7,6 +7,8 @@ debited, each line rounded alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import stripe
 from hypothesis import given
@@ -172,9 +174,10 @@ def test_a_second_change_credits_what_the_first_debited(clocked: Clocked) -> Non
     assert clocked.amounts(updated.latest_invoice) == [(-2500, True), (750, True)]
 
 
-def test_another_interval_begins_a_new_period_and_is_invoiced(clocked: Clocked) -> None:
+def test_another_interval_begins_a_new_period_in_classic_billing_mode(clocked: Clocked) -> None:
+    """[DOC] docs.stripe.com/billing/subscriptions/billing-cycle#changing: it resets the anchor."""
     yearly = clocked.shop.price(30_000, "year", name="Pro yearly")
-    subscription = clocked.subscribe(clocked.pro.id)
+    subscription = clocked.shop.subscribe(clocked.customer, clocked.pro.id, billing_mode={"type": "classic"})
     clocked.advance(HALF)
     updated = clocked.shop.api.subscriptions.update(
         subscription.id, {"items": [{"id": clocked.item(subscription), "price": yearly.id}]}
@@ -182,6 +185,46 @@ def test_another_interval_begins_a_new_period_and_is_invoiced(clocked: Clocked) 
     assert period(updated) == (HALF, HALF + 365 * 86_400)
     assert isinstance(updated.latest_invoice, str)
     assert clocked.amounts(updated.latest_invoice) == [(-1500, True), (30_000, False)]
+
+
+def test_another_interval_keeps_the_anchor_in_flexible_billing_mode(clocked: Clocked) -> None:
+    """
+    [DOC] docs.stripe.com/billing/subscriptions/billing-cycle#changing
+
+    Half of 30.00 back; 351 of the year's 365 days at 300.00 are 288.493.
+    """
+    yearly = clocked.shop.price(30_000, "year", name="Pro yearly")
+    subscription = clocked.subscribe(clocked.pro.id)
+    clocked.advance(HALF)
+    items = [{"id": clocked.item(subscription), "price": yearly.id}]
+    change: Any = {"items": items, "proration_behavior": "always_invoice"}
+    updated = clocked.shop.api.subscriptions.update(subscription.id, change)
+    assert updated.billing_cycle_anchor == FROZEN
+    assert period(updated) == (HALF, FROZEN + 365 * 86_400)
+    assert isinstance(updated.latest_invoice, str)
+    assert clocked.amounts(updated.latest_invoice) == [(-1500, True), (28_849, True)]
+
+
+def test_an_anchor_of_now_begins_a_new_period_whatever_the_mode(clocked: Clocked) -> None:
+    """[DOC] docs.stripe.com/billing/subscriptions/billing-cycle#reset-the-billing-period-to-the-current-time"""
+    subscription = clocked.subscribe(clocked.pro.id)
+    clocked.advance(HALF)
+    updated = clocked.shop.api.subscriptions.update(subscription.id, {"billing_cycle_anchor": {"type": "now"}})
+    assert (updated.billing_cycle_anchor, period(updated)[0]) == (HALF, HALF)
+    assert isinstance(updated.latest_invoice, str)
+    assert clocked.amounts(updated.latest_invoice) == [(-1500, True), (3000, False)]
+
+
+def test_an_unchanged_anchor_is_what_is_there_already(clocked: Clocked) -> None:
+    """[DOC] docs.stripe.com/api/subscriptions/update#update_subscription-billing_cycle_anchor"""
+    yearly = clocked.shop.price(30_000, "year", name="Pro yearly")
+    subscription = clocked.shop.subscribe(clocked.customer, clocked.pro.id, billing_mode={"type": "classic"})
+    clocked.advance(HALF)
+    items = [{"id": clocked.item(subscription), "price": yearly.id}]
+    change: Any = {"items": items, "billing_cycle_anchor": {"type": "unchanged"}, "proration_behavior": "none"}
+    updated = clocked.shop.api.subscriptions.update(subscription.id, change)
+    assert updated.billing_cycle_anchor == FROZEN
+    assert updated.latest_invoice == subscription.latest_invoice
 
 
 def test_a_preview_shows_what_the_update_then_charges(clocked: Clocked) -> None:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import discounts, lines
-from stripe_emulator.billing.periods import is_boundary, previous_boundary
 from stripe_emulator.billing.proration import prorate
+from stripe_emulator.billing.stubs import cycle_start
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -77,20 +77,12 @@ def _credit(engine: Engine, subscription: Json, item: Json, at: int) -> Json | N
 
 
 def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
-    start, end = _full_period(engine, subscription, item)
+    start, end = min(item["current_period_start"], cycle_start(engine, subscription, item)), item["current_period_end"]
     whole = {one["id"]: _whole(engine, one) for one in subscription["items"]}
     net = discounts.net_of(engine, subscription, whole, at)[item["id"]]
     amount = prorate(net, start=start, end=end, at=at)
     item["_paid"] = [amount, at, end]
     return _pending(engine, subscription, item, amount, "Remaining", start=at, end=end)
-
-
-def _full_period(engine: Engine, subscription: Json, item: Json) -> tuple[int, int]:
-    """The whole period a price is for; the item's own may begin in the middle of it."""
-    start, end = int(item["current_period_start"]), int(item["current_period_end"])
-    recurring = engine.find("price", item["price"])["recurring"]
-    cycle = subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"]
-    return (min(start, previous_boundary(*cycle, end)) if is_boundary(*cycle, end) else start), end
 
 
 def _whole(engine: Engine, item: Json) -> int:

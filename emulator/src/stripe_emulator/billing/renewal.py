@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator import agenda
 from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing, upcoming
 from stripe_emulator.billing.periods import next_boundary
+from stripe_emulator.billing.stubs import is_stub, stub_line
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
 from stripe_emulator.state import Json
 
@@ -117,7 +118,8 @@ def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) 
     with engine.changing(subscription, "customer.subscription.updated"):
         old_period = _period(subscription)
         subscription["status"] = "active"
-        subscription["billing_cycle_anchor"] = subscription["trial_end"]
+        if not subscription.pop("_keeps_anchor", False):
+            subscription["billing_cycle_anchor"] = subscription["trial_end"]
         made = _roll(engine, subscription, now)
         invoice = invoicing.draft(
             engine,
@@ -143,7 +145,10 @@ def _roll(engine: Engine, subscription: Json, now: int) -> list[Json]:
         anchor = subscription["billing_cycle_anchor"]
         end = next_boundary(anchor, recurring["interval"], recurring["interval_count"], start)
         item.update(current_period_start=start, current_period_end=end)
-        line = lines.period_line(engine, subscription, item, start=start, end=end)
+        if is_stub(engine, subscription, item):
+            line = stub_line(engine, subscription, item)
+        else:
+            line = lines.period_line(engine, subscription, item, start=start, end=end)
         item["_paid"] = [line["amount"], start, end]
         made.append(line)
     return made

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import discounts, invoicing, lines
+from stripe_emulator.billing.anchors import wished_anchor
 from stripe_emulator.billing.discounts import Wish
-from stripe_emulator.billing.periods import add_interval, next_boundary
-from stripe_emulator.billing.proration import prorate
+from stripe_emulator.billing.periods import next_boundary
+from stripe_emulator.billing.stubs import is_stub, stub_line
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.settings import DAY
@@ -27,6 +28,9 @@ class Terms:
 
     trial_end: int | None = None
     billing_cycle_anchor: int | None = None
+    billing_cycle_anchor_config: Json | None = None
+    trial_end_anchor: str | None = None
+    """`trial_settings.end_behavior.billing_cycle_anchor`"""
     proration_behavior: str = "create_prorations"
     default_payment_method: str | None = None
     missing_payment_method: str = "create_invoice"
@@ -52,7 +56,14 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
     """
     now = engine.now(customer["test_clock"])
     currency = _currency(items)
-    anchor = terms.trial_end or terms.billing_cycle_anchor or now
+    wished = wished_anchor(
+        [(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price, _, _ in items],
+        anchor=terms.billing_cycle_anchor,
+        config=terms.billing_cycle_anchor_config,
+        now=now,
+        start=terms.trial_end or now,
+    )
+    anchor = wished or terms.trial_end or now
     id = new_id("sub")
     subscription: Json = {
         **nulls("subscription"),
@@ -60,6 +71,7 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         "object": "subscription",
         "automatic_tax": automatic_tax(terms.automatic_tax),
         "billing_cycle_anchor": anchor,
+        "billing_cycle_anchor_config": terms.billing_cycle_anchor_config,
         "billing_mode": billing_mode(terms.billing_mode),
         "billing_schedules": [],
         "cancel_at_period_end": False,
@@ -90,9 +102,13 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         "test_clock": customer["test_clock"],
         "trial_end": terms.trial_end,
         "trial_settings": {
-            "end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": terms.missing_payment_method}
+            "end_behavior": {
+                "billing_cycle_anchor": terms.trial_end_anchor,
+                "missing_payment_method": terms.missing_payment_method,
+            }
         },
         "trial_start": now if terms.trial_end else None,
+        "_keeps_anchor": terms.trial_end_anchor == "unchanged" or (wished and terms.trial_end_anchor is None) or False,
         "_warned": False,
     }
     for price, quantity, metadata in items:
@@ -145,18 +161,18 @@ def make_item(
 
 
 def first_period_end(price: Json, anchor: int, now: int) -> int:
-    """The end of the period that begins now, with the cycle anchored at `anchor`."""
+    """The end of the period that begins now, with the cycle anchored at `anchor`, earlier or later."""
     recurring = price["recurring"]
-    interval, count = recurring["interval"], recurring["interval_count"]
-    if anchor > now:
-        if anchor > add_interval(now, interval, count):
-            raise invalid(
-                "billing_cycle_anchor cannot be later than next natural billing date "
-                f"({add_interval(now, interval, count)}) for plan",
-                param="billing_cycle_anchor",
-            )
-        return anchor
-    return next_boundary(anchor, interval, count, now)
+    return next_boundary(anchor, recurring["interval"], recurring["interval_count"], now)
+
+
+def starts_free(engine: Engine, subscription: Json, terms: Terms) -> bool:
+    """Is nothing invoiced before the first full period? The time until then is free with `proration_behavior=none`."""
+    return (
+        terms.proration_behavior == "none"
+        and subscription["status"] != "trialing"
+        and all(is_stub(engine, subscription, item) for item in subscription["items"])
+    )
 
 
 def first_lines(engine: Engine, subscription: Json, terms: Terms) -> list[Json]:
@@ -165,15 +181,12 @@ def first_lines(engine: Engine, subscription: Json, terms: Terms) -> list[Json]:
     trial = subscription["status"] == "trialing"
     for item in subscription["items"]:
         start, end = item["current_period_start"], item["current_period_end"]
-        line = lines.period_line(engine, subscription, item, start=start, end=end, trial=trial)
-        if not trial and subscription["billing_cycle_anchor"] > start:
+        if not trial and is_stub(engine, subscription, item):
             if terms.proration_behavior == "none":
                 continue
-            price = engine.find("price", item["price"])
-            recurring = price["recurring"]
-            full_start = add_interval(end, recurring["interval"], -recurring["interval_count"])
-            line["amount"] = line["subtotal"] = prorate(line["amount"], start=full_start, end=end, at=start)
-            line["parent"]["subscription_item_details"]["proration"] = True
+            line = stub_line(engine, subscription, item)
+        else:
+            line = lines.period_line(engine, subscription, item, start=start, end=end, trial=trial)
         item["_paid"] = [line["amount"], start, end]
         made.append(line)
     return made

@@ -51,7 +51,8 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     Change a subscription.
 
     `create_prorations` leaves the difference for the next invoice, `always_invoice` invoices it now, `none` forgets
-    it. Another interval, or `billing_cycle_anchor[type]=now`, begins a new period at once and invoices it.
+    it. `billing_cycle_anchor[type]=now`, and another interval in classic billing mode, begins a new period at once and
+    invoices it.
     """
     subscription = engine.find("subscription", ids[0])
     params.ignore("off_session")
@@ -241,7 +242,7 @@ def _trial(engine: Engine, subscription: Json, params: Params) -> None:
     subscription.update(
         status="trialing",
         trial_end=end,
-        trial_start=subscription["trial_start"] or now,
+        trial_start=subscription["trial_start"] if subscription["status"] == "trialing" else now,
         billing_cycle_anchor=end,
         _warned=False,
     )
@@ -262,7 +263,8 @@ def change_items(engine: Engine, subscription: Json, params: Params) -> Json | N
     behavior = params.get("proration_behavior", "create_prorations")
     now = engine.now(subscription["test_clock"])
     at = params.get("proration_date") or now
-    anchor_now = params.at("billing_cycle_anchor").get("type") == "now"
+    anchor = params.at("billing_cycle_anchor").get("type")
+    anchor_now = anchor == "now"
     sent = params.list_of("items")
     if not sent and not anchor_now:
         return None
@@ -270,8 +272,11 @@ def change_items(engine: Engine, subscription: Json, params: Params) -> Json | N
     changes = _changes(engine, subscription, sent)
     if not any(change.counts for change in changes) and not anchor_now:
         return None
-    if anchor_now or _interval_changes(engine, changes):
+    classic = subscription["billing_mode"]["type"] == "classic"
+    if anchor_now or (classic and anchor != "unchanged" and _interval_changes(engine, changes)):
         return _begin_anew(engine, subscription, old, behavior, now)
+    if subscription["status"] not in ("trialing", "incomplete", "paused"):
+        _begin_stubs(engine, subscription, changes, now)
     if subscription["status"] in ("trialing", "incomplete", "paused") or behavior == "none":
         return None
     prorate_changes(engine, subscription, changes, at)
@@ -373,6 +378,14 @@ def _interval_changes(engine: Engine, changes: list[Change]) -> bool:
         and _interval(engine, change.old) != _interval(engine, change.new)
         for change in changes
     )
+
+
+def _begin_stubs(engine: Engine, subscription: Json, changes: list[Change], now: int) -> None:
+    """An item of another interval joins the cycle where it is: its first period is the rest of one."""
+    for change in changes:
+        if change.new is not None and _interval_changes(engine, [change]):
+            cycle = subscription["billing_cycle_anchor"], *_interval(engine, change.new)
+            change.new.update(current_period_start=now, current_period_end=next_boundary(*cycle, now))
 
 
 def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: str, now: int) -> Json | None:

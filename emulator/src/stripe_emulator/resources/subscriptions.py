@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.billing import collection, discounts, sending, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
-from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice
+from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice, starts_free
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -20,6 +20,7 @@ from stripe_emulator.validation.params import Params
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
+ANCHOR_RANGES = {"day_of_month": (1, 31), "hour": (0, 23), "minute": (0, 59), "month": (1, 12), "second": (0, 59)}
 IGNORED = ("off_session", "payment_method_options", "expand")
 
 
@@ -42,9 +43,10 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     _discounts(engine, customer, params, items, terms)
     behavior = params.get("payment_behavior", "allow_incomplete")
     subscription = build(engine, customer, items, terms)
-    invoice = first_invoice(engine, customer, subscription, terms, emit=True)
+    free = starts_free(engine, subscription, terms)
+    invoice = None if free else first_invoice(engine, customer, subscription, terms, emit=True)
     subscription_updates.schedule_end(engine, subscription, params)
-    if not sending.is_sent(invoice):
+    if invoice is not None and not sending.is_sent(invoice):
         collection.open_invoice(engine, invoice)
         _collect_first(engine, subscription, invoice, behavior)
     engine.emit("customer.subscription.created", subscription)
@@ -92,7 +94,9 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
     collection_method = params.get("collection_method", "charge_automatically")
     return Terms(
         trial_end=trial_end(params, now),
+        trial_end_anchor=params.at("trial_settings").at("end_behavior").get("billing_cycle_anchor"),
         billing_cycle_anchor=params.get("billing_cycle_anchor"),
+        billing_cycle_anchor_config=_anchor_config(params),
         proration_behavior=params.get("proration_behavior", "create_prorations"),
         default_payment_method=method or None,
         missing_payment_method=missing_payment_method(params),
@@ -150,6 +154,22 @@ def missing_payment_method(params: Params) -> str:
     """`trial_settings.end_behavior.missing_payment_method`."""
     behavior = params.at("trial_settings").at("end_behavior")
     return str(behavior.get("missing_payment_method", "create_invoice"))
+
+
+def _anchor_config(params: Params) -> Json | None:
+    sent = params.at("billing_cycle_anchor_config")
+    if not sent:
+        return None
+    if "billing_cycle_anchor" in params:
+        raise invalid(
+            "You may only specify one of these parameters: billing_cycle_anchor, billing_cycle_anchor_config.",
+            param="billing_cycle_anchor_config",
+        )
+    config = {name: sent.get(name) for name in ANCHOR_RANGES}
+    for name, (least, most) in ANCHOR_RANGES.items():
+        if config[name] is not None and not least <= config[name] <= most:
+            raise invalid(f"This value must be between {least} and {most}.", param=sent.name_of(name))
+    return config
 
 
 def _payment_settings(params: Params) -> Json | None:
