@@ -90,11 +90,19 @@ class Stripe(Emulator):
         return str(where)
 
     def insist(self, action: Callable[[], T]) -> T:
-        """Do something as a person does who tries again when the app fails; the last answer if it never works."""
+        """
+        Do something as a person does who tries again when the app fails; the last answer if it never works.
+
+        Failing is an answer of 500 and above, returned or raised by `raise_for_status`, and a broken connection.
+        """
         for _ in range(TRIES):
             try:
                 answer = action()
             except httpx.TransportError:
+                continue
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code < 500:
+                    raise
                 continue
             if getattr(answer, "status_code", 200) < 500:
                 return answer

@@ -141,7 +141,17 @@ def _same(ours: Any, other: Any) -> bool:
             return abs((ours - other).total_seconds()) < MINUTES
         case int(), int() if min(ours, other) > A_UNIX_TIME:
             return abs(ours - other) < MINUTES
+        case str(), str() if len(times := _times(ours, other)) == 2:
+            return _same(*times)
     return bool(ours == other)
+
+
+def _times(*texts: str) -> list[datetime]:
+    """The times that all of them tell, if they do; 20261123 is taken for a number."""
+    try:
+        return [datetime.fromisoformat(text) for text in texts if "-" in text and ":" in text]
+    except ValueError:
+        return []
 
 
 def _difference(ours: Any, other: Any, word: str) -> str:
