@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import stripe
 
@@ -56,6 +58,44 @@ def test_a_clock_goes_forward_only_and_at_most_two_intervals(shop: Shop) -> None
             shop.api.test_helpers.test_clocks.advance(id, {"frozen_time": target})
 
 
+def test_a_schedule_limits_the_way_too_and_without_either_it_is_two_years(shop: Shop) -> None:
+    id = clock(shop)
+    clocks = shop.api.test_helpers.test_clocks
+    customer = shop.customer(clock=id)
+    with pytest.raises(stripe.InvalidRequestError):
+        clocks.advance(id, {"frozen_time": FROZEN + 2 * 365 * DAY + 2 * DAY})
+    phase: Any = {"items": [{"price": shop.price().id}], "duration": {"interval": "month"}}
+    start = FROZEN + 365 * DAY
+    shop.api.subscription_schedules.create({"customer": customer.id, "start_date": start, "phases": [phase]})
+    with pytest.raises(stripe.InvalidRequestError):
+        clocks.advance(id, {"frozen_time": FROZEN + 90 * DAY})
+    assert clocks.advance(id, {"frozen_time": FROZEN + 59 * DAY}).status == "advancing"
+
+
+def test_a_customer_on_a_clock_has_three_subscriptions(shop: Shop) -> None:
+    customer = shop.customer(clock=clock(shop)).id
+    price = shop.price().id
+    first, _, _ = (shop.subscribe(customer, price) for _ in range(3))
+    phase: Any = {"items": [{"price": price}]}
+    with pytest.raises(stripe.InvalidRequestError, match="at most 3 subscriptions"):
+        shop.subscribe(customer, price)
+    with pytest.raises(stripe.InvalidRequestError, match="at most 3 subscriptions"):
+        shop.api.subscription_schedules.create({"customer": customer, "start_date": "now", "phases": [phase]})
+    shop.api.subscriptions.cancel(first.id)
+    assert shop.subscribe(customer, price).status == "active"
+
+
+def test_a_customer_can_be_put_on_a_new_clock(shop: Shop) -> None:
+    """[DOC] docs.stripe.com/changelog/dahlia/2026-05-27/test-clock-creation-customer-parameter"""
+    customer = shop.customer()
+    clocks = shop.api.test_helpers.test_clocks
+    id = clocks.create({"frozen_time": FROZEN, "customer": customer.id}).id
+    assert shop.api.customers.retrieve(customer.id).test_clock == id
+    assert shop.subscribe(customer.id, shop.price().id).created == FROZEN
+    with pytest.raises(stripe.InvalidRequestError, match="already attached"):
+        clocks.create({"frozen_time": FROZEN, "customer": customer.id})
+
+
 def test_objects_on_a_clock_are_left_out_of_lists_that_name_none(shop: Shop) -> None:
     id = clock(shop)
     customer = shop.customer(clock=id)
@@ -77,8 +117,13 @@ def test_a_clock_takes_three_customers(shop: Shop) -> None:
 def test_deleting_a_clock_deletes_what_lives_on_it(shop: Shop) -> None:
     id = clock(shop)
     customer = shop.customer(clock=id)
-    shop.subscribe(customer.id, shop.price().id)
+    coupon = shop.api.coupons.create({"percent_off": 10, "duration": "forever"}).id
+    subscription = shop.subscribe(customer.id, shop.price().id, discounts=[{"coupon": coupon}])
+    assert subscription.discounts
     assert shop.api.test_helpers.test_clocks.delete(id).deleted is True
+    for gone in (subscription.id, str(subscription.latest_invoice), str(subscription.discounts[0])):
+        with pytest.raises(KeyError):
+            shop.emulator.get(gone)
     with pytest.raises(stripe.InvalidRequestError):
         shop.api.customers.retrieve(customer.id)
     assert shop.api.test_helpers.test_clocks.list().data == []

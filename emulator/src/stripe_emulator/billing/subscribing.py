@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 TRIAL_WARNING = 3 * DAY
+MAX_ON_CLOCK = 3
 
 
 @dataclass(slots=True)
@@ -46,6 +47,15 @@ class Terms:
     item_discounts: dict[int, list[Wish]] = field(default_factory=dict)
     """By the items' positions."""
     checkout_session: str | None = None
+
+
+def check_room(engine: Engine, customer: Json) -> None:
+    """Refuse a fourth subscription of a customer on a test clock; those that ended don't count."""
+    if customer["test_clock"] is None:
+        return
+    running = [found for found in engine.store.of_customer("subscription", customer["id"]) if not found["ended_at"]]
+    if len(running) >= MAX_ON_CLOCK:
+        raise invalid(f"A customer on a test clock can have at most {MAX_ON_CLOCK} subscriptions.", param="customer")
 
 
 def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], terms: Terms) -> Json:

@@ -8,7 +8,7 @@ from stripe_emulator.billing import schedules
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.schedules import KIND, LIVE
 from stripe_emulator.billing.standing import cancel as cancel_subscription
-from stripe_emulator.billing.subscribing import billing_mode
+from stripe_emulator.billing.subscribing import billing_mode, check_room
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -38,6 +38,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         if name not in params:
             raise invalid(f"Missing required param: {name}.", param=name, code="parameter_missing")
     customer = customers.existing(engine, params["customer"], param="customer")
+    check_room(engine, customer)
     now = engine.now(customer["test_clock"])
     begin = params.get("start_date", "now")
     begin = now if begin == "now" else begin

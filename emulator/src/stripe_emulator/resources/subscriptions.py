@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.billing import collection, discounts, sending, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
-from stripe_emulator.billing.subscribing import Terms, announce_trial, build, first_invoice, starts_free
+from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -39,6 +39,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     items = [_item(engine, item) for item in params.list_of("items")]
     if not items:
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
+    check_room(engine, customer)
     terms = _terms(engine, customer, params)
     _discounts(engine, customer, params, items, terms)
     behavior = params.get("payment_behavior", "allow_incomplete")

@@ -1,14 +1,20 @@
-"""Test clocks: time for up to three customers, put forward by hand."""
+"""
+Test clocks: time for up to three customers with up to three subscriptions each, put forward by hand.
+
+See https://docs.stripe.com/billing/testing/test-clocks
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing.periods import add_interval
+from stripe_emulator.billing.schedules import LIVE
 from stripe_emulator.billing.standing import ENDED
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
+from stripe_emulator.resources import customers
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -34,12 +40,15 @@ OWNED = (
     "payment_method",
     "checkout.session",
     "billing_portal.session",
+    "discount",
+    "customer_balance_transaction",
 )
 
 
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """A clock frozen at a time."""
+    """A clock frozen at a time. A customer that is there already can be put on it, for good."""
     now = engine.now()
+    customer = customers.existing(engine, params["customer"], param="customer") if "customer" in params else None
     clock: Json = {
         **nulls(KIND),
         "id": new_id("clock"),
@@ -54,7 +63,24 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     }
     engine.store.add(clock)
     engine.emit("test_helpers.test_clock.created", clock)
+    if customer is not None:
+        _attach(engine, customer, clock)
     return clock
+
+
+def _attach(engine: Engine, customer: Json, clock: Json) -> None:
+    if customer["test_clock"] is not None:
+        raise invalid(
+            f"The customer is already attached to the test clock `{customer['test_clock']}`.", param="customer"
+        )
+    if any(any(engine.store.of_customer(kind, customer["id"])) for kind in ("subscription", "invoice", "invoiceitem")):
+        raise invalid(
+            "stripe_emulator attaches customers without subscriptions and invoices only.",
+            param="customer",
+            code="emulator_unsupported",
+        )
+    with engine.changing(customer, "customer.updated"):
+        customer["test_clock"] = clock["id"]
 
 
 def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -139,12 +165,21 @@ def _find(engine: Engine, id: str) -> Json:
 def _limit(engine: Engine, clock: Json) -> int:
     now = int(clock["frozen_time"])
     limits = []
-    for subscription in engine.store.scan("subscription"):
-        if subscription["test_clock"] != clock["id"] or subscription["status"] in ENDED:
-            continue
-        for item in subscription["items"]:
-            recurring = engine.find("price", item["price"])["recurring"]
-            limits.append(add_interval(now, recurring["interval"], 2 * recurring["interval_count"]))
+    items = [
+        item
+        for subscription in engine.store.scan("subscription")
+        if subscription["test_clock"] == clock["id"] and subscription["status"] not in ENDED
+        for item in subscription["items"]
+    ] + [
+        item
+        for schedule in engine.store.scan("subscription_schedule")
+        if schedule["test_clock"] == clock["id"] and schedule["status"] in LIVE
+        for phase in schedule["phases"][schedule["_at"] :]
+        for item in phase["items"]
+    ]
+    for item in items:
+        recurring = engine.find("price", item["price"])["recurring"]
+        limits.append(add_interval(now, recurring["interval"], 2 * recurring["interval_count"]))
     return min(limits, default=add_interval(now, "year", 2))
 
 
