@@ -12,18 +12,23 @@ from typing import Literal
 from stripe_emulator.protocol.errors import ApiError, card_error
 
 Authentication = Literal["never", "on_setup", "until_set_up", "always"]
+RefundEnd = Literal["succeeds_later", "fails_later"]
 Objection = Literal["fraudulent", "product_not_received", "inquiry", "debit_not_authorized"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Why a payment is refused: Stripe's error code, decline code and words. `hard`: another try is of no use."""
+    """
+    Why a payment is refused: Stripe's error code, decline code and words. `hard`: another try is of no use;
+    `by_radar`: Stripe refused it before any bank was asked.
+    """
 
     code: str
     message: str
     decline_code: str | None = None
     param: str | None = None
     hard: bool = False
+    by_radar: bool = False
 
     @property
     def is_hard(self) -> bool:
@@ -41,7 +46,8 @@ class TestCard:
     A test card. `setup`: refuses to be attached or saved. `charge`: attaches, and refuses to be charged.
     `authentication`: when 3D Secure is asked for (`until_set_up`: also of a card that is only attached);
     `after_authentication`: what follows a passed challenge. `dispute`: its holder objects to every payment.
-    `bypasses_pending`: the money is available at once.
+    `bypasses_pending`: the money is available at once. `refund`: how a refund goes on after it was made. `failing`: the
+    checks that fail without a decline; `elevated`: Radar thinks the payment risky and lets it pass.
     """
 
     __test__ = False
@@ -55,6 +61,9 @@ class TestCard:
     bypasses_pending: bool = False
     country: str = "US"
     funding: str = "credit"
+    refund: RefundEnd | None = None
+    failing: tuple[str, ...] = ()
+    elevated: bool = False
 
 
 HARD_DECLINES = frozenset(
@@ -79,7 +88,7 @@ STOLEN = Decline("card_declined", DECLINED, "stolen_card")
 VELOCITY = Decline(
     "card_declined", "Your card was declined for making repeated attempts too frequently.", "card_velocity_exceeded"
 )
-BLOCKED = Decline("card_declined", DECLINED, "fraudulent")
+BLOCKED = Decline("card_declined", DECLINED, "fraudulent", by_radar=True)
 EXPIRED = Decline("expired_card", "Your card has expired.", "expired_card", "exp_month")
 INCORRECT_CVC = Decline("incorrect_cvc", "Your card's security code is incorrect.", "incorrect_cvc", "cvc")
 PROCESSING = Decline(
@@ -159,6 +168,20 @@ CARDS: dict[str, TestCard] = {
     "3056930009020004": TestCard("diners"),
     "3566002020360505": TestCard("jcb", country="JP"),
     "6200000000000005": TestCard("unionpay", country="CN"),
+    "6011000990139424": TestCard("discover"),
+    "6011981111111113": TestCard("discover", funding="debit"),
+    "36227206271667": TestCard("diners"),
+    "6200000000000047": TestCard("unionpay", country="CN", funding="debit"),
+    "6205500000000000004": TestCard("unionpay", country="CN"),
+    "4000001240000000": TestCard("visa", country="CA"),
+    "4000004840008001": TestCard("visa", country="MX"),
+    "4000000760000002": TestCard("visa", country="BR"),
+    "4000008260000000": TestCard("visa", country="GB"),
+    "4000002500000003": TestCard("visa", country="FR"),
+    "4000002760000016": TestCard("visa", country="DE"),
+    "4000000360000006": TestCard("visa", country="AU"),
+    "4000003560000008": TestCard("visa", country="IN"),
+    "4000003920000003": TestCard("visa", country="JP"),
     "4000000000000002": TestCard("visa", setup=GENERIC, charge=GENERIC),
     "4000000000009995": TestCard("visa", setup=INSUFFICIENT, charge=INSUFFICIENT),
     "4000000000009987": TestCard("visa", setup=LOST, charge=LOST),
@@ -169,6 +192,16 @@ CARDS: dict[str, TestCard] = {
     "4000000000000119": TestCard("visa", setup=PROCESSING, charge=PROCESSING),
     "4100000000000019": TestCard("visa", charge=BLOCKED),
     "4000000000000341": TestCard("visa", charge=GENERIC),
+    "4000000000004954": TestCard("visa", charge=BLOCKED),
+    "4000000000009235": TestCard("visa", elevated=True),
+    "4000000000000101": TestCard("visa", failing=("cvc_check",)),
+    "4000000000000010": TestCard("visa", failing=("address_line1_check", "address_postal_code_check")),
+    "4000000000000028": TestCard("visa", failing=("address_line1_check",)),
+    "4000000000000036": TestCard("visa", failing=("address_postal_code_check",)),
+    "4000000000003055": TestCard("visa"),
+    "4000008400001280": TestCard("visa", setup=PROCESSING, charge=PROCESSING),
+    "4000000000007726": TestCard("visa", refund="succeeds_later"),
+    "4000000000005126": TestCard("visa", refund="fails_later"),
     "4000002500003155": TestCard("visa", authentication="on_setup", country="DE"),
     "4000000000003220": TestCard("visa", authentication="until_set_up"),
     "4000002760003184": TestCard("visa", authentication="always", country="DE"),
@@ -204,6 +237,29 @@ NAMES: dict[str, str] = {
     "chargeDeclinedProcessingError": "4000000000000119",
     "chargeDeclinedFraudulent": "4100000000000019",
     "chargeCustomerFail": "4000000000000341",
+    "radarBlock": "4100000000000019",
+    "riskLevelHighest": "4000000000004954",
+    "riskLevelElevated": "4000000000009235",
+    "cvcCheckFail": "4000000000000101",
+    "avsFail": "4000000000000010",
+    "avsLine1Fail": "4000000000000028",
+    "avsZipFail": "4000000000000036",
+    "threeDSecureOptional": "4000000000003055",
+    "threeDSecureRequiredChargeDeclined": "4000008400001629",
+    "threeDSecureRequiredProcessingError": "4000008400001280",
+    "amex_threeDSecureNotSupported": "378282246310005",
+    "pendingRefund": "4000000000007726",
+    "refundFail": "4000000000005126",
+    "us": "4242424242424242",
+    "ca": "4000001240000000",
+    "mx": "4000004840008001",
+    "br": "4000000760000002",
+    "gb": "4000008260000000",
+    "fr": "4000002500000003",
+    "de": "4000002760000016",
+    "au": "4000000360000006",
+    "in": "4000003560000008",
+    "jp": "4000003920000003",
     "authenticationRequiredOnSetup": "4000002500003155",
     "threeDSecure2Required": "4000000000003220",
     "authenticationRequired": "4000002760003184",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from stripe_emulator.billing.attempts import Attempt, last_error
-from stripe_emulator.cards import Decline
+from stripe_emulator.cards import CARDS, Decline
 from stripe_emulator.ids import new_id
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
+
+ELEVATED = "Stripe evaluated this payment as having elevated risk."
 
 
 def make_charge(
@@ -48,7 +50,7 @@ def make_charge(
             "fraud_details": {},
             "livemode": False,
             "metadata": dict(intent["metadata"]),
-            "outcome": None if pending else outcome_of(decline),
+            "outcome": None if pending else outcome_of(decline, elevated=_is_elevated(method)),
             "paid": paid,
             "payment_intent": intent["id"],
             "payment_method": method["id"],
@@ -82,24 +84,36 @@ def receipt_url(charge: str) -> str:
     return f"https://pay.stripe.com/receipts/{charge}"
 
 
-def outcome_of(decline: Decline | None) -> Json:
-    """What the network and Radar made of it."""
+def outcome_of(decline: Decline | None, *, elevated: bool = False) -> Json:
+    """What the network and Radar made of it. See https://docs.stripe.com/declines#blocked-payments"""
+    shared = {"network_advice_code": None, "network_decline_code": None}
     if decline is None:
         return {
+            **shared,
             "advice_code": None,
-            "network_advice_code": None,
-            "network_decline_code": None,
             "network_status": "approved_by_network",
-            "reason": None,
-            "risk_level": "normal",
-            "risk_score": 20,
-            "seller_message": "Payment complete.",
-            "type": "authorized",
+            "reason": "elevated_risk_level" if elevated else None,
+            "risk_level": "elevated" if elevated else "normal",
+            "risk_score": 68 if elevated else 20,
+            "seller_message": "Stripe evaluated this payment as having elevated risk."
+            if elevated
+            else "Payment complete.",
+            "type": "manual_review" if elevated else "authorized",
+        }
+    if decline.by_radar:
+        return {
+            **shared,
+            "advice_code": None,
+            "network_status": "not_sent_to_network",
+            "reason": "highest_risk_level",
+            "risk_level": "highest",
+            "risk_score": 90,
+            "seller_message": "Stripe blocked this payment as too risky.",
+            "type": "blocked",
         }
     return {
+        **shared,
         "advice_code": "do_not_try_again" if decline.is_hard else "try_again_later",
-        "network_advice_code": None,
-        "network_decline_code": None,
         "network_status": "declined_by_network",
         "reason": decline.decline_code or decline.code,
         "risk_level": "normal",
@@ -107,6 +121,10 @@ def outcome_of(decline: Decline | None) -> Json:
         "seller_message": "The bank did not return any further details with this decline.",
         "type": "issuer_declined",
     }
+
+
+def _is_elevated(method: Json) -> bool:
+    return method["type"] == "card" and CARDS[method["_number"]].elevated
 
 
 def _method_details(method: Json, amount: int, *, paid: bool) -> Json:

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stripe_emulator.cards import ALREADY_SET_UP, CARDS, Decline, number_of, problem_with
+from stripe_emulator.cards import ALREADY_SET_UP, CARDS, Decline, TestCard, number_of, problem_with
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
@@ -45,7 +45,7 @@ def make_card(
             "billing_details": billing_details_of(billing_details or {}),
             "card": {
                 "brand": card.brand,
-                "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+                "checks": _checks(card),
                 "country": card.country,
                 "display_brand": card.brand,
                 "exp_month": exp_month or datetime.fromtimestamp(now, UTC).month,
@@ -68,6 +68,11 @@ def make_card(
             "_set_up": number in ALREADY_SET_UP,
         }
     )
+
+
+def _checks(card: TestCard) -> Json:
+    checks: Json = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
+    return {**checks, **dict.fromkeys(card.failing, "fail")}
 
 
 def check_typed_card(engine: Engine, number: str, exp_month: int, exp_year: int, cvc: str | None) -> None:

@@ -1,19 +1,28 @@
-"""Refunds, whole and partial. A refund changes no subscription."""
+"""
+Refunds, whole and partial. A refund changes no subscription.
+
+Two test cards refund later, or take it back: https://docs.stripe.com/testing#refunds
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stripe_emulator import agenda
+from stripe_emulator.cards import CARDS, RefundEnd
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources.metadata import merged
+from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 from stripe_emulator.validation.responses import nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
+
+ANSWER_AFTER = 5 * DAY
 
 
 def create(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -26,6 +35,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         raise invalid(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", param="charge"
         )
+    if charge["disputed"] and _is_lost_or_open(engine, charge):
+        raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
     amount = params.get("amount") or left
     if amount > left:
         raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
@@ -46,6 +57,12 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "status": "succeeded",
         "_clock": charge["_clock"],
     }
+    end = _end_of(engine, charge)
+    if end is not None:
+        refund["_answer_at"] = refund["created"] + ANSWER_AFTER
+        refund["_fails"] = end == "fails_later"
+    if end == "succeeds_later":
+        refund.update(status="pending", pending_reason="processing")
     engine.store.add(refund)
     engine.emit("refund.created", refund)
     with engine.changing(charge, "charge.refunded"):
@@ -80,6 +97,43 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
         for refund in engine.store.scan("refund")
         if charge in (None, refund["charge"]) and intent in (None, refund["payment_intent"])
     ]
+
+
+def _end_of(engine: Engine, charge: Json) -> RefundEnd | None:
+    method = engine.store.get(charge["payment_method"], "payment_method")
+    return CARDS[method["_number"]].refund if method is not None and method["type"] == "card" else None
+
+
+def _is_lost_or_open(engine: Engine, charge: Json) -> bool:
+    return any(
+        dispute["charge"] == charge["id"] and not dispute["is_charge_refundable"] and dispute["status"] != "won"
+        for dispute in engine.store.scan("dispute")
+    )
+
+
+def _next_due(engine: Engine, refund: Json) -> int | None:
+    return refund.get("_answer_at")
+
+
+def _answer(engine: Engine, refund: Json) -> None:
+    """The bank has dealt with a refund: it arrived, or comes back to the account."""
+    previous: Json = {"status": refund["status"]}
+    refund["_answer_at"] = None
+    if not refund["_fails"]:
+        previous["pending_reason"] = refund.pop("pending_reason")
+        refund["status"] = "succeeded"
+    else:
+        refund.update(status="failed", failure_reason="unknown")
+        charge = engine.find("charge", refund["charge"])
+        charge["amount_refunded"] -= refund["amount"]
+        charge["refunded"] = False
+    for type in ("refund.updated", "charge.refund.updated"):
+        engine.emit(type, refund, previous)
+    if refund["_fails"]:
+        engine.emit("refund.failed", refund)
+
+
+agenda.register("refund", next_due=_next_due, when_due=_answer)
 
 
 def _charge(engine: Engine, params: Params) -> Json:
