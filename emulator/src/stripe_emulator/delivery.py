@@ -13,15 +13,15 @@ import heapq
 import itertools
 import json
 import time
-from typing import TYPE_CHECKING, Any
-
-import httpx
-from stripe import WebhookSignature
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from stripe_emulator.clock import real_time
-from stripe_emulator.events import DELIVERY
+from stripe_emulator.delivery_rules import DELIVERY, Plan, is_held, plan, release
 from stripe_emulator.faults import delivery_mode
 from stripe_emulator.rendering import show
+from stripe_emulator.resources.webhook_endpoints import active_secrets, former_secret
+from stripe_emulator.sending import DROPPED, Sender
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -42,19 +42,18 @@ class Deliverer:
         self._engine = engine
         self._sending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._client: httpx.AsyncClient | None = None
+        self._sender: Sender | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
-        self._owed: dict[str, float] = {}
+        self._owed: dict[str, float | None] = {}
+        self._held: set[str] = set()
         self._queue: list[tuple[float, int, str]] = []
         self._order = itertools.count()
         self._era = 0
 
     def start(self) -> None:
         """Begin sending; what was owed before is due now."""
-        self._client = httpx.AsyncClient(
-            timeout=self._engine.settings.delivery_timeout, follow_redirects=False, trust_env=False
-        )
+        self._sender = Sender(self._engine.settings.delivery_timeout)
         self._note_all()
 
     async def stop(self) -> None:
@@ -64,9 +63,9 @@ class Deliverer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._sender is not None:
+            await self._sender.close()
+            self._sender = None
 
     def note(self, changed: list[str]) -> None:
         """Look at objects that were changed: a delivery may be owed now, or not any more."""
@@ -78,7 +77,7 @@ class Deliverer:
     def kick(self) -> None:
         """Send what is due, as many at once as allowed, and come back when the next is."""
         mode = delivery_mode(self._engine)
-        if self._client is None or mode == "paused":
+        if self._sender is None or mode == "paused":
             return
         now = time.time()
         if mode == "shuffle":
@@ -107,15 +106,18 @@ class Deliverer:
             task.cancel()
         self._sending.clear()
         self._owed.clear()
+        self._held.clear()
         self._queue.clear()
         self._progress.set()
         self._note_all()
 
     def is_settled(self) -> bool:
-        """Has every delivery owed had its first try, with none on its way?"""
+        """Has every delivery owed had its first try, but for those that wait for others, with none on its way?"""
         if self._sending:
             return False
-        return delivery_mode(self._engine) == "paused" or all(delivery["attempts"] for delivery in self.owed())
+        return delivery_mode(self._engine) == "paused" or all(
+            delivery["attempts"] or delivery["due"] is None for delivery in self.owed()
+        )
 
     async def settle(self, seconds: float) -> bool:
         """Wait until deliveries are settled, but no longer than this; returns whether they are."""
@@ -147,10 +149,13 @@ class Deliverer:
             prepared = self._prepare(id)
             if prepared is None:
                 return None
-            made = await self._post(*prepared)
+            assert self._sender is not None
+            endpoint, body = prepared
+            secrets = active_secrets(self._engine, endpoint)
+            made = await self._sender.attempts(endpoint["url"], body, secrets, None, Plan())
             if era == self._era:
                 self._record(id, made)
-            return made
+            return made[0]
         finally:
             if era == self._era:
                 self._sending.discard(id)
@@ -172,9 +177,14 @@ class Deliverer:
         delivery = self._engine.store.get(id, DELIVERY)
         if delivery is None or delivery["status"] != "pending":
             self._owed.pop(id, None)
-        elif self._owed.get(id) != delivery["due"]:
+        elif id not in self._owed or self._owed[id] != delivery["due"]:
             self._owed[id] = delivery["due"]
-            heapq.heappush(self._queue, (delivery["due"], next(self._order), id))
+            if delivery["due"] is not None:
+                heapq.heappush(self._queue, (delivery["due"], next(self._order), id))
+        if delivery is not None and is_held(delivery):
+            self._held.add(id)
+        else:
+            self._held.discard(id)
 
     def _send_soon(self, id: str) -> None:
         self._sending.add(id)
@@ -194,17 +204,19 @@ class Deliverer:
 
     async def _send(self, id: str) -> None:
         prepared = self._prepare(id)
-        if prepared is None:
-            return
-        endpoint, body = prepared
-        mode = delivery_mode(self._engine)
-        if mode == "drop":
-            self._record(id, {"at": real_time(), "status": None, "error": "dropped on request"}, final="dropped")
-            return
-        attempt = await self._post(endpoint, body)
-        if mode == "duplicate":
-            await self._post(endpoint, body)
-        self._record(id, attempt)
+        if prepared is not None:
+            self._record(id, await self._attempts(id, *prepared))
+
+    async def _attempts(self, id: str, endpoint: Json, body: str) -> list[Json]:
+        assert self._sender is not None
+        planned = plan(self._engine.find(DELIVERY, id))
+        match delivery_mode(self._engine):
+            case "drop":
+                planned = replace(planned, dropped=True)
+            case "duplicate":
+                planned = replace(planned, copies=max(2, planned.copies))
+        active, old = active_secrets(self._engine, endpoint), former_secret(endpoint)
+        return await self._sender.attempts(endpoint["url"], body, active, old, planned)
 
     def _prepare(self, id: str) -> tuple[Json, str] | None:
         delivery = self._engine.store.get(id, DELIVERY)
@@ -213,50 +225,40 @@ class Deliverer:
         event = self._engine.store.get(delivery["event"], "event")
         endpoint = self._engine.store.get(delivery["endpoint"], "webhook_endpoint")
         if event is None or endpoint is None or endpoint["status"] != "enabled":
-            self._record(id, {"at": real_time(), "status": None, "error": "the endpoint is gone"}, final="failed")
+            why = "the endpoint is gone" if endpoint is None else "the endpoint is disabled"
+            self._record(id, [{"at": real_time(), "status": None, "error": why, "seconds": 0.0}], final="failed")
             return None
         return endpoint, json.dumps(show(self._engine, event), indent=2)
 
-    async def _post(self, endpoint: Json, body: str) -> Json:
-        assert self._client is not None
-        started = time.monotonic()
-        attempt: dict[str, Any] = {"at": real_time(), "status": None, "error": None}
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-            "Stripe-Signature": signature(body, endpoint["_secrets"]),
-        }
-        try:
-            response = await self._client.post(endpoint["url"], content=body.encode(), headers=headers)
-            attempt["status"] = response.status_code
-            if not response.is_success:
-                attempt["error"] = response.text[:500]
-        except httpx.HTTPError as error:
-            attempt["error"] = f"{type(error).__name__}: {error}"
-        attempt["seconds"] = round(time.monotonic() - started, 3)
-        return attempt
-
-    def _record(self, id: str, attempt: Json, *, final: str | None = None) -> None:
+    def _record(self, id: str, attempts: list[Json], *, final: str | None = None) -> None:
         with self._engine.transaction():
             delivery = self._engine.store.get(id, DELIVERY)
             if delivery is None:
                 return
-            before = any(_is_success(one) for one in delivery["attempts"])
-            delivery["attempts"].append(attempt)
+            delivery["attempts"] += attempts
+            attempt = attempts[0]
             delays = self._engine.settings.delivery_delays
-            tries = len(delivery["attempts"])
-            if final is not None:
+            tries = sum(not one.get("copy") for one in delivery["attempts"])
+            succeeded = attempt["status"] is not None and 200 <= attempt["status"] < 300
+            if attempt["error"] == DROPPED:
+                delivery["status"] = "dropped"
+            elif final is not None:
                 delivery["status"] = final
-            elif _is_success(attempt):
-                delivery["status"] = "delivered"
-                event = self._engine.store.get(delivery["event"], "event")
-                if event is not None and not before:
-                    event["pending_webhooks"] -= 1
+            elif succeeded:
+                self._succeed(delivery)
             elif tries > len(delays):
                 delivery["status"] = "failed"
             else:
                 delivery["due"] = time.time() + delays[tries - 1]
             self._forget_old()
+
+    def _succeed(self, delivery: Json) -> None:
+        delivery["status"] = "delivered"
+        event = self._engine.store.get(delivery["event"], "event")
+        if event is not None:
+            event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+        held = [self._engine.store.get(id, DELIVERY) for id in self._held]
+        release([one for one in held if one is not None and is_held(one)], delivery)
 
     def _forget_old(self) -> None:
         if self._engine.store.count(DELIVERY) <= KEPT + KEPT // 5:
@@ -268,10 +270,3 @@ class Deliverer:
 
 def _is_success(attempt: Json) -> bool:
     return attempt["status"] is not None and 200 <= attempt["status"] < 300
-
-
-def signature(body: str, secrets: list[str]) -> str:
-    """The `Stripe-Signature` header: the real time, and one v1 for every active secret."""
-    timestamp = real_time()
-    headers = [WebhookSignature.generate_signature_header(body, secret, timestamp) for secret in secrets]
-    return ",".join([headers[0], *(header.partition(",")[2] for header in headers[1:])])

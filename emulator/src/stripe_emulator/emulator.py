@@ -123,6 +123,16 @@ class Emulator:
         answer: str = self._post("/_emulator/endpoints", sent)["secret"]
         return answer
 
+    def roll_secret(self, endpoint: str, secret: str | None = None, *, expires_in: int = 0) -> str:
+        """
+        Give an endpoint (URL or id) a new signing secret, which is returned.
+
+        The one it had signs as well for `expires_in` seconds of the global clock, at most a day.
+        """
+        sent = {"secret": secret, "expires_in": expires_in}
+        rolled: str = self._post(f"/_emulator/endpoints/{quote(endpoint, safe='')}/roll", sent)["secret"]
+        return rolled
+
     def advance(
         self,
         *,

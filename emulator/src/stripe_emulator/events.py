@@ -7,11 +7,13 @@ that listens.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stripe_emulator.clock import real_time
+from stripe_emulator.delivery_rules import DELIVERY, apply_rules
 from stripe_emulator.ids import new_id
 from stripe_emulator.rendering import show
 from stripe_emulator.state import Json
@@ -20,7 +22,6 @@ from stripe_emulator.validation.responses import assert_shape, nulls
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
-DELIVERY = "_delivery"
 UPCOMING = "invoice.upcoming"
 
 _FOLLOWERS: list[tuple[str, Callable[[Engine, Json], None]]] = []
@@ -75,8 +76,8 @@ def follow(prefix: str, work: Callable[[Engine, Json], None]) -> None:
 
 
 def queue_delivery(engine: Engine, event: Json, endpoint: Json) -> Json:
-    """Owe an endpoint an event."""
-    return engine.store.add(
+    """Owe an endpoint an event, as the rules for deliveries have it."""
+    delivery = engine.store.add(
         {
             "id": new_id(DELIVERY),
             "object": DELIVERY,
@@ -86,9 +87,14 @@ def queue_delivery(engine: Engine, event: Json, endpoint: Json) -> Json:
             "status": "pending",
             "due": real_time(),
             "created": real_time(),
+            "queued": time.time_ns(),
             "attempts": [],
+            "script": [],
+            "hold": None,
         }
     )
+    apply_rules(engine, delivery)
+    return delivery
 
 
 def listens(endpoint: Json, type: str) -> bool:

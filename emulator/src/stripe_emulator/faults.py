@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from stripe_emulator.cards import Decline, decline_of
+from stripe_emulator.delivery_rules import clear_rules
 from stripe_emulator.ids import new_id
 from stripe_emulator.state import Json
 
@@ -73,6 +74,8 @@ def clear_faults(engine: Engine, *, deliveries: bool = True) -> None:
         engine.store.remove(fault["id"])
     if engine.store.get(_KNOBS) is not None:
         knobs(engine).update(declining=[], **({"delivery": "normal"} if deliveries else {}))
+    if deliveries:
+        clear_rules(engine)
 
 
 def decline_next(

@@ -20,10 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stripe_emulator.delivery import signature
 from stripe_emulator.protocol.auth import check_key
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.rendering import show
+from stripe_emulator.sending import signature
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stripe_emulator.events import DELIVERY
+from stripe_emulator.delivery_rules import DELIVERY
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.state import VERSION, Json, Store
 
@@ -118,7 +118,7 @@ def _later(id: str, text: str, seconds: float) -> str:
     else:
         return text
     value = json.loads(text)
-    value[key] += seconds
+    value[key] = None if value[key] is None else value[key] + seconds
     return json.dumps(value, separators=(",", ":"))
 
 

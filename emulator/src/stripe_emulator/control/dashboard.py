@@ -6,8 +6,10 @@ from starlette.requests import Request
 
 from stripe_emulator.control.answers import engine_of, route
 from stripe_emulator.control.sent import Sent
+from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.rendering import show
 from stripe_emulator.resources import portal_configurations, webhook_endpoints
+from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 
 
@@ -23,8 +25,23 @@ async def add_endpoint(request: Request, sent: Sent) -> Json:
         else:
             endpoint = engine.find("webhook_endpoint", found["id"])
             endpoint["enabled_events"] = enabled
-            endpoint["_secrets"] = [secret] if secret else endpoint["_secrets"]
+            if secret is not None:
+                endpoint.update(_secrets=[secret], _rolled=[])
     return {"id": endpoint["id"], "url": endpoint["url"], "secret": endpoint["_secrets"][0]}
+
+
+async def roll_secret(request: Request, sent: Sent) -> Json:
+    """Give an endpoint a new `secret`; the one it had signs as well for `expires_in` seconds, at most a day."""
+    engine = engine_of(request)
+    secret, expires_in = sent.text("secret"), sent.whole("expires_in", 0, least=0, most=DAY)
+    sent.refuse_unread()
+    if secret is not None and not secret.startswith("whsec_"):
+        raise invalid("A signing secret begins with whsec_.", param="secret")
+    with engine.transaction():
+        endpoint = webhook_endpoints.find_endpoint(engine, request.path_params["id"])
+        webhook_endpoints.roll(engine, endpoint, secret=secret, expires_in=expires_in)
+        active = webhook_endpoints.active_secrets(engine, endpoint)
+    return {"id": endpoint["id"], "url": endpoint["url"], "secret": active[0], "active_secrets": len(active)}
 
 
 async def save_portal_default(request: Request, sent: Sent) -> Json:
@@ -38,5 +55,6 @@ async def save_portal_default(request: Request, sent: Sent) -> Json:
 
 ROUTES = [
     route("POST", "endpoints", add_endpoint),
+    route("POST", "endpoints/{id:path}/roll", roll_secret),
     route("POST", "portal/default", save_portal_default),
 ]

@@ -65,6 +65,38 @@ def make(
     )
 
 
+def find_endpoint(engine: Engine, name: str) -> Json:
+    """An endpoint by its id or its URL."""
+    named = (one["id"] for one in engine.store.scan("webhook_endpoint") if name in (one["id"], one["url"]))
+    return engine.find("webhook_endpoint", next(named, name))
+
+
+def roll(engine: Engine, endpoint: Json, *, secret: str | None = None, expires_in: int = 0) -> str:
+    """
+    Give an endpoint a new secret; the one it had signs as well for so many seconds.
+
+    Stripe has it in the Dashboard alone: at once, or after up to 24 hours. See
+    https://docs.stripe.com/webhooks#roll-endpoint-secrets
+    """
+    former = {"secret": endpoint["_secrets"][0], "expires_at": engine.now() + expires_in}
+    endpoint["_rolled"] = [former, *endpoint.get("_rolled", [])]
+    endpoint["_secrets"] = [secret or new_id("whsec")]
+    return str(endpoint["_secrets"][0])
+
+
+def active_secrets(engine: Engine, endpoint: Json) -> list[str]:
+    """Its secret and those before it that have not expired by the global clock, newest first."""
+    now = engine.now()
+    former = [one["secret"] for one in endpoint.get("_rolled", []) if one["expires_at"] > now]
+    return [*endpoint["_secrets"], *former]
+
+
+def former_secret(endpoint: Json) -> str | None:
+    """The one before its secret, if it was ever rolled."""
+    rolled = endpoint.get("_rolled", [])
+    return rolled[0]["secret"] if rolled else None
+
+
 def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
     """One endpoint, without its secret."""
     return engine.find("webhook_endpoint", ids[0])
