@@ -62,6 +62,18 @@ def test_each_decline_is_used_once(shop: Shop, emulator: Emulator) -> None:
     assert shop.api.payment_intents.create(sent).status == "succeeded"
 
 
+def test_the_nth_charge_is_declined_and_those_before_it_are_not(shop: Shop, emulator: Emulator) -> None:
+    emulator.decline_next(times=2, nth=3, on_session=True)
+    sent: Any = {"amount": 2000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
+    went = []
+    for _ in range(5):
+        try:
+            went.append(shop.api.payment_intents.create(sent).status)
+        except stripe.CardError:
+            went.append("declined")
+    assert went == ["succeeded", "succeeded", "declined", "declined", "succeeded"]
+
+
 def test_a_code_nobody_knows_is_refused(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="code is one of"):
         emulator.decline_next(code="no_such_code")

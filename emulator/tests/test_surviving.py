@@ -1,8 +1,9 @@
 """
-The plugin's assertion finds and names classic mistakes, each in a small shop, and lets the honest shop pass.
+The plugin's assertion finds and names twelve classic mistakes, each in a small shop, and lets the honest shop pass.
 
 What it plays are Stripe's own promises: [DOC] docs.stripe.com/webhooks#best-practices (duplicates, order, answer fast),
-docs.stripe.com/api/idempotent_requests, docs.stripe.com/checkout/fulfillment (the redirect).
+docs.stripe.com/api/idempotent_requests, docs.stripe.com/checkout/fulfillment (the redirect, delayed
+payments), docs.stripe.com/billing/subscriptions/pending-updates.
 """
 
 from __future__ import annotations
@@ -62,6 +63,14 @@ def buys_credits(stripe: Stripe, app: Running) -> None:
     stripe.settle()
 
 
+def buys_credits_by_debit(stripe: Stripe, app: Running) -> None:
+    for url in stripe.clicks(lambda: page(stripe, app, "/credits")):
+        stripe.pay(url, account="000123456789")
+    stripe.settle()
+    stripe.advance(days=5)
+    stripe.settle()
+
+
 def leaves(stripe: Stripe, app: Running) -> None:
     subscribes(stripe, app)
     stripe.insist(lambda: app.post("/cancel"))
@@ -112,7 +121,10 @@ def plan_and_credits(app: Running) -> Any:
     return {key: value for key, value in outcome(app).items() if key != "period_end"}
 
 
-@pytest.mark.parametrize("flow", [subscribes, upgrades, buys_credits, tops_up, leaves])
+FLOWS = [subscribes, upgrades, buys_credits, buys_credits_by_debit, tops_up, leaves]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
 def test_the_honest_shop_survives(server: Server, flow: Flow) -> None:
     survived = check(server, Shop, flow, mixed=10, seconds=90)
     assert survived.untried == ()
@@ -127,10 +139,13 @@ def test_the_honest_shop_survives(server: Server, flow: Flow) -> None:
         (mistakes.DoubleCustomer, subscribes, "double customer"),
         (mistakes.DoubleSubscription, subscribes, "double subscription"),
         (mistakes.GrantsOnRedirect, buys_credits, "granted on redirect"),
+        (mistakes.GrantsUnpaidCheckouts, buys_credits_by_debit, "ignores async payment"),
+        (mistakes.IgnoresAsyncPayment, buys_credits_by_debit, "ignores async payment"),
         (mistakes.PeriodFromTheOldPlace, subscribes, "the period is read from its old place"),
         (mistakes.FirstItem, subscribes, "items[0]"),
         (mistakes.NoIdempotencyKey, tops_up, "no idempotency key"),
         (mistakes.AcknowledgesBeforeStoring, buys_credits, "acknowledged before stored"),
+        (mistakes.UpgradesBeforePayment, upgrades, "upgraded before payment"),
     ],
 )
 def test_the_mistake_is_found_shrunk_and_named(server: Server, kind: type[Shop], flow: Flow, named: str) -> None:

@@ -251,13 +251,17 @@ class Emulator:
         }
         self._post("/_emulator/faults", sent)
 
-    def decline_next(self, times: int = 1, *, code: str = "generic_decline", on_session: bool = False) -> None:
+    def decline_next(
+        self, times: int = 1, *, nth: int = 1, code: str = "generic_decline", on_session: bool = False
+    ) -> None:
         """
-        Let the next charges of saved cards be declined, with a code of https://docs.stripe.com/declines/codes
+        Let charges of saved cards be declined, from the `nth` on, with a code of https://docs.stripe.com/declines/codes
 
         `on_session`: charges whose payer is there count too: the Checkout page, an update of a subscription.
         """
-        self._post("/_emulator/faults/decline-next", {"times": times, "code": code, "on_session": on_session})
+        self._post(
+            "/_emulator/faults/decline-next", {"times": times, "nth": nth, "code": code, "on_session": on_session}
+        )
 
     def clear_faults(self, *, deliveries: bool = True) -> None:
         """No more faults and declines, nor disturbed deliveries unless `deliveries` is False."""

@@ -79,15 +79,16 @@ def clear_faults(engine: Engine, *, deliveries: bool = True) -> None:
 
 
 def decline_next(
-    engine: Engine, times: int = 1, *, code: str = "generic_decline", on_session: bool = False
+    engine: Engine, times: int = 1, *, nth: int = 1, code: str = "generic_decline", on_session: bool = False
 ) -> list[Json]:
     """
     Let the next charges of saved cards be declined, with a decline code; returns all that are still to come.
 
+    `nth`: those before it go through.
     `on_session`: charges whose payer is there count too, as on the Checkout page or in an update of a subscription.
     """
     declining: list[Json] = knobs(engine).setdefault("declining", [])
-    declining += [{"code": code, "on_session": on_session} for _ in range(times)]
+    declining += [{"code": code, "on_session": on_session, "skip": 0 if n else nth - 1} for n in range(times)]
     return declining
 
 
@@ -97,10 +98,16 @@ def take_decline(engine: Engine, *, off_session: bool) -> Decline | None:
     fitting = next((one for one in declining if off_session or one["on_session"]), None)
     if fitting is None:
         return None
-    used = dict(fitting)
-    declining.remove(fitting)
-    engine.outlasting.append(lambda: knobs(engine)["declining"].remove(used))
-    return decline_of(used["code"])
+    met = dict(fitting)
+    _use_up(engine, met)
+    engine.outlasting.append(lambda: _use_up(engine, met))
+    return None if met["skip"] else decline_of(met["code"])
+
+
+def _use_up(engine: Engine, met: Json) -> None:
+    declining = knobs(engine)["declining"]
+    place = declining.index(met)
+    declining[place : place + 1] = [{**met, "skip": met["skip"] - 1}] if met["skip"] else []
 
 
 def delivery_mode(engine: Engine) -> DeliveryMode:

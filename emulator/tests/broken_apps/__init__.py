@@ -1,1 +1,1 @@
-"""One honest little shop, and ten that each make one classic mistake."""
+"""One honest little shop, and others that each make one classic mistake."""

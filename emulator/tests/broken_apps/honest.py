@@ -72,10 +72,13 @@ class Shop:
 
     def buy_credits(self, user: str) -> tuple[int, Any]:
         items = [{"price": self.prices["credits"], "quantity": 1}]
-        session = self.open_session(
-            f"credits-{user}", {"mode": "payment", "customer": self.customer(user), "line_items": items}
-        )
-        return 200, session.url
+        sent = {
+            "mode": "payment",
+            "customer": self.customer(user),
+            "line_items": items,
+            "allowed_payment_method_types": ["card", "us_bank_account"],
+        }
+        return 200, self.open_session(f"credits-{user}", sent).url
 
     def open_session(self, key: str, sent: dict[str, Any]) -> Any:
         back = f"{self.url}/welcome?session_id={{CHECKOUT_SESSION_ID}}"

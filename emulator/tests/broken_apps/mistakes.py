@@ -1,4 +1,4 @@
-"""Ten shops, each with one classic mistake."""
+"""Twelve classic mistakes, each in a shop of its own; one of them in two forms."""
 
 from __future__ import annotations
 
@@ -71,6 +71,22 @@ class GrantsOnRedirect(Shop):
         return 200, "thank you for paying"
 
 
+class GrantsUnpaidCheckouts(Shop):
+    """Takes a completed Checkout for a paid one."""
+
+    def session_done(self, rows: sqlite3.Connection, user: str, type: str, session: Any) -> None:
+        if session.mode == "payment" and type == "checkout.session.completed":
+            self.grant_credits(rows, user, session.id)
+
+
+class IgnoresAsyncPayment(Shop):
+    """Has never heard of checkout.session.async_payment_succeeded."""
+
+    def session_done(self, rows: sqlite3.Connection, user: str, type: str, session: Any) -> None:
+        if type == "checkout.session.completed":
+            super().session_done(rows, user, type, session)
+
+
 class PeriodFromTheOldPlace(Shop):
     """Reads the period where it was before 2025-03-31."""
 
@@ -125,3 +141,19 @@ class AcknowledgesBeforeStoring(Shop):
                     self._waiting.put((body, signature))  # in memory it is tried again, as long as there is memory
                 finally:
                     self._waiting.task_done()
+
+
+class UpgradesBeforePayment(Shop):
+    """Has the higher plan when the call returns; what comes later is for the status and the period alone."""
+
+    def upgrade(self, user: str) -> tuple[int, Any]:
+        answer = super().upgrade(user)
+        with self.rows() as rows:
+            rows.execute("update subscriptions set plan = 'team' where user = ?", (user,))
+        return answer
+
+    def keep(self, rows: sqlite3.Connection, user: str, subscription: Any) -> None:
+        before = rows.execute("select plan from subscriptions where user = ?", (user,)).fetchone()
+        super().keep(rows, user, subscription)
+        if before:
+            rows.execute("update subscriptions set plan = ? where user = ?", (before[0], user))

@@ -46,17 +46,18 @@ async def clear_faults(request: Request, sent: Sent) -> Json:
 
 async def decline_next(request: Request, sent: Sent) -> Json:
     """
-    The next charge of a saved card is declined; `times` for more of them, `code` says why.
+    The next charge of a saved card is declined, or the `nth`; `times` for more of them, `code` says why.
 
     `on_session`: one whose payer is there, too.
     """
     engine = engine_of(request)
     times = sent.whole("times", 1, most=1000)
+    nth = sent.whole("nth", 1)
     code = sent.choice("code", sorted(DECLINE_CODES)) or "generic_decline"
     on_session = sent.flag("on_session") or False
     sent.refuse_unread()
     with engine.transaction():
-        return {"declines": faults.decline_next(engine, times, code=code, on_session=on_session)}
+        return {"declines": faults.decline_next(engine, times, nth=nth, code=code, on_session=on_session)}
 
 
 ROUTES = [

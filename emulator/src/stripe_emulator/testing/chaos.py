@@ -73,9 +73,7 @@ class Chaos:
         self.is_over = False
         stripe.deliveries.pause()
         stripe.calls.watch(self._disturb, meanwhile=self._overtake)
-        if schedule.has("declined", "charge#1"):
-            stripe.decline_next()
-            self._note(Twist("declined", "charge#1"))
+        self._arm_declines()
 
     @property
     def met(self) -> Schedule:
@@ -98,6 +96,8 @@ class Chaos:
             self._stripe.clear_faults(deliveries=False)
             self._deliver_all(last=True)
             self._deliver_all(last=True)
+        charges = len(self._stripe.events("charge.succeeded"))
+        self.places += [Twist("declined", f"charge#{number + 1}") for number in range(charges)]
         self.refused = dict(Counter(label for label, _ in self._again))
         self.is_over = True
         self._stripe.deliveries.resume()
@@ -119,6 +119,13 @@ class Chaos:
     def closes_tab(self) -> bool:
         """Does the person, having paid, never come back?"""
         return self._tab_closed
+
+    def _arm_declines(self) -> None:
+        before = 0
+        for twist in sorted(self._schedule.of_kind("declined"), key=lambda twist: twist.number):
+            self._stripe.decline_next(nth=twist.number - before, on_session=True)
+            self._note(twist)
+            before = twist.number
 
     def _place(self, name: str) -> str:
         self._numbers[name] += 1

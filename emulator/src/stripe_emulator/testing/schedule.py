@@ -29,7 +29,7 @@ WORDS = {
     "click-twice": "the person clicks twice",
     "returns-early": "the person opens the return address before having paid",
     "closes-tab": "the person pays and never comes back to the app",
-    "declined": "the bank declines the charge of the saved card",
+    "declined": "the bank declines the charge",
 }
 
 KINDS = tuple(WORDS)
@@ -44,6 +44,11 @@ class Twist:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.where}"
+
+    @property
+    def number(self) -> int:
+        """Which of its place it is."""
+        return int(self.where.rpartition("#")[2])
 
     @property
     def changes_what_happens(self) -> bool:
@@ -71,7 +76,7 @@ class Schedule:
         twists = []
         for part in filter(None, (part.strip() for part in text.split(";"))):
             kind, _, where = part.partition(" ")
-            if kind not in KINDS or "#" not in where:
+            if kind not in KINDS or not where.rpartition("#")[2].isdigit():
                 raise ValueError(f"{part!r} is no twist; one looks like 'duplicate customer.created#1'")
             twists.append(Twist(kind, where))
         return cls(tuple(dict.fromkeys(twists)))
@@ -79,6 +84,10 @@ class Schedule:
     def has(self, kind: str, where: str) -> bool:
         """Is this among them?"""
         return Twist(kind, where) in self.twists
+
+    def of_kind(self, kind: str) -> list[Twist]:
+        """Those of a kind."""
+        return [twist for twist in self.twists if twist.kind == kind]
 
     def without(self, some: Iterable[Twist]) -> Schedule:
         """All but these."""

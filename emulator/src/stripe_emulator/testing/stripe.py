@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEY = "sk_test_testing"
 VISA = "4242424242424242"
+ROUTING = "110000000"
 TRIES = 20
 
 T = TypeVar("T")
@@ -69,25 +70,34 @@ class Stripe(Emulator):
         builder = CustomerBuilder(self, made.id)
         return builder.with_card(card) if card else builder
 
-    def pay(self, url: str, number: str = VISA, *, visit: Callable[[str], object] | None = None) -> str:
+    def pay(
+        self,
+        url: str,
+        number: str = VISA,
+        *,
+        account: str | None = None,
+        visit: Callable[[str], object] | None = None,
+    ) -> str:
         """
         Fill in and submit the Checkout page at `url`, then follow it back to the app; the address it led to.
 
-        `visit` opens an address as the person does (cookies); by default it is fetched plainly. A page whose session
-        is closed already, and a declined card, leave the person where they were: the answer is the page's own address.
+        `account` is a US bank account's number to pay from instead of a card (its money comes days later); the session
+        has to allow it. `visit` opens an address as the person does (cookies); by default it is fetched plainly. A page
+        whose session is closed already, and a declined card, leave the person where they were: the answer is the page's
+        own address. When chaos declines a charge, the person tries once more.
         """
         visit = visit or _open
         chaos = self._unkind()
         if chaos is not None:
             chaos.before_paying(url, visit)
-        form = {"email": "payer@example.com", "cardNumber": number, "cardExpiry": "12/40", "cardCvc": "123"}
-        answer = httpx.post(url, data={**form, "billingName": "A Payer"}, trust_env=False, verify=_tls())
-        where = answer.headers.get("Location", url)
-        if not answer.is_redirect or where.startswith("/"):
+        where = _submit(url, number, account)
+        if where == url and chaos is not None:
+            where = _submit(url, number, account)
+        if where == url:
             return url
         if chaos is None or not chaos.closes_tab():
             visit(where)
-        return str(where)
+        return where
 
     def insist(self, action: Callable[[], T]) -> T:
         """
@@ -161,6 +171,19 @@ class Stripe(Emulator):
     def _app(self, engine: Engine) -> ASGIApp:
         self.calls = Calls(super()._app(engine), KEY)
         return self.calls
+
+
+def _submit(url: str, number: str, account: str | None) -> str:
+    """Where the submitted page leads; the page's own address when it stays."""
+    form = {"email": "payer@example.com"}
+    if account is None:
+        form |= {"cardNumber": number, "cardExpiry": "12/40", "cardCvc": "123", "billingName": "A Payer"}
+    else:
+        form |= {"paymentMethodType": "us_bank_account", "routingNumber": ROUTING, "accountNumber": account}
+        form |= {"accountHolder": "A Payer"}
+    answer = httpx.post(url, data=form, trust_env=False, verify=_tls())
+    where = str(answer.headers.get("Location", url))
+    return url if not answer.is_redirect or where.startswith("/") else where
 
 
 def _open(url: str) -> object:
