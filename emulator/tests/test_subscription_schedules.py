@@ -13,6 +13,7 @@ import pytest
 import stripe
 
 from emulator.tests.shop import Shop, period
+from emulator.tests.test_portal import hosted, secret
 from emulator.tests.test_prorations import FROZEN, HALF, MONTH_END, Clocked
 
 APRIL = MONTH_END + 31 * 86_400
@@ -506,3 +507,45 @@ def test_a_deleted_clock_takes_its_schedules_along(scheduled: Scheduled) -> None
     scheduled.shop.api.test_helpers.test_clocks.delete(scheduled.clock)
     with pytest.raises(stripe.InvalidRequestError):
         scheduled.schedules.retrieve(schedule.id)
+
+
+def test_a_preview_shows_the_next_phases_price(scheduled: Scheduled) -> None:
+    """[DOC] docs.stripe.com/api/invoices/create_preview#create_create_preview-schedule; by either name."""
+    subscription = scheduled.subscribe(scheduled.business.id)
+    schedule = scheduled.downgrade(subscription.id, scheduled.pro.id)
+    sent: Any = [{"subscription": subscription.id}, {"schedule": schedule.id}]
+    for by in sent:
+        preview = scheduled.shop.api.invoices.create_preview(by)
+        assert [line.amount for line in preview.lines.data] == [3000]
+        assert preview.lines.data[0].period.start == MONTH_END
+    assert price_of(scheduled.current(subscription.id)) == [scheduled.business.id]
+
+
+def test_a_preview_of_a_schedule_that_has_not_started_is_its_first_invoice(scheduled: Scheduled) -> None:
+    schedule = scheduled.starting(monthly(scheduled.pro.id), start_date=HALF)
+    preview = scheduled.shop.api.invoices.create_preview({"schedule": schedule.id})
+    assert preview.total == 3000
+    assert scheduled.schedules.retrieve(schedule.id).status == "not_started"
+
+
+def test_the_notice_of_the_next_invoice_tells_the_next_phases_price(scheduled: Scheduled) -> None:
+    """[DOC] docs.stripe.com/billing/subscriptions/webhooks: invoice.upcoming is a preview of the next invoice."""
+    subscription = scheduled.subscribe(scheduled.business.id)
+    scheduled.downgrade(subscription.id, scheduled.pro.id)
+    scheduled.advance(MONTH_END - 86_400)
+    assert scheduled.shop.last_event("invoice.upcoming")["data"]["object"]["total"] == 3000
+
+
+def test_the_portal_leaves_a_scheduled_subscription_alone(scheduled: Scheduled) -> None:
+    """[DOC] docs.stripe.com/customer-management: one with scheduled changes can't be changed or canceled there."""
+    subscription = scheduled.subscribe(scheduled.business.id)
+    schedule = scheduled.downgrade(subscription.id, scheduled.pro.id)
+    pages, session = hosted(scheduled.shop), secret(scheduled.shop.portal(scheduled.customer))
+    view = pages.portal(session)
+    assert view is not None
+    assert (view.subscriptions[0].can_cancel, view.subscriptions[0].can_change) == (False, False)
+    pages.cancel(session, subscription.id, feedback=None, comment=None)
+    assert scheduled.current(subscription.id).cancel_at is None
+    scheduled.schedules.release(schedule.id)
+    pages.cancel(session, subscription.id, feedback=None, comment=None)
+    assert scheduled.current(subscription.id).cancel_at == MONTH_END

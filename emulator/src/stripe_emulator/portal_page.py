@@ -94,6 +94,8 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
     feature = _features(engine, session)["subscription_cancel"]
     if not feature["enabled"] or subscription["status"] in standing.ENDED or subscription["cancel_at"]:
         return GONE
+    if subscription["schedule"] is not None:
+        return GONE
     if feature["mode"] == "immediately":
         if feature["proration_behavior"] != "none":
             credit_unused_time(engine, subscription)
@@ -116,7 +118,7 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
 
 def resume(engine: Engine, session: Json, subscription: Json) -> Outcome:
     """Undo a scheduled end."""
-    if subscription["status"] in standing.ENDED or subscription["cancel_at"] is None:
+    if subscription["status"] in standing.ENDED or subscription["cancel_at"] is None or subscription["schedule"]:
         return GONE
     with engine.changing(subscription, "customer.subscription.updated"):
         subscription_updates.keep(subscription)
@@ -226,6 +228,7 @@ def _can_change(subscription: Json, features: Json) -> bool:
         and len(subscription["items"]) == 1
         and subscription["collection_method"] == "charge_automatically"
         and subscription["cancel_at"] is None
+        and subscription["schedule"] is None
     )
 
 
@@ -236,6 +239,7 @@ def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView
         str(engine.find("product", engine.find("price", one["price"])["product"])["name"])
         for one in subscription["items"]
     ]
+    ends_here = bool(features["subscription_cancel"]["enabled"]) and subscription["schedule"] is None
     return SubView(
         id=subscription["id"],
         name=", ".join(names),
@@ -248,8 +252,8 @@ def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView
         current_period_end=item["current_period_end"],
         cancel_at=subscription["cancel_at"],
         trial_end=subscription["trial_end"],
-        can_cancel=bool(features["subscription_cancel"]["enabled"] and subscription["cancel_at"] is None),
-        can_resume=bool(features["subscription_cancel"]["enabled"] and subscription["cancel_at"] is not None),
+        can_cancel=ends_here and subscription["cancel_at"] is None,
+        can_resume=ends_here and subscription["cancel_at"] is not None,
         can_change=_can_change(subscription, features),
     )
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, renewal, upcoming
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
-from stripe_emulator.billing.periods import is_boundary, next_boundary
-from stripe_emulator.billing.subscribing import make_item
+from stripe_emulator.billing.phase_items import change_items, interval_of
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -42,7 +41,7 @@ def apply(
         apply_discounts(engine, subscription, phase)
         _set_trial(engine, subscription, phase, now)
         old = copy.deepcopy(subscription["items"])
-        changes = _change_items(engine, subscription, phase, now)
+        changes = change_items(engine, subscription, phase, now)
         if _resets_anchor(engine, subscription, schedule, phase, old, entering=entering):
             changes = _reset(subscription, old, now)
         _bill(engine, subscription, changes, behavior, now)
@@ -102,43 +101,6 @@ def _set_trial(engine: Engine, subscription: Json, phase: Json, now: int) -> Non
             item["current_period_end"] = now
 
 
-def _change_items(engine: Engine, subscription: Json, phase: Json, now: int) -> list[Change]:
-    """Items are told apart by their prices: one of another price is another item."""
-    rest = list(subscription["items"])
-    changes, items = [], []
-    for wanted in phase["items"]:
-        item = next((item for item in rest if item["price"] == wanted["price"]), None)
-        if item is None:
-            item = _add_item(engine, subscription, wanted, now)
-            changes.append(Change(None, item))
-        else:
-            rest.remove(item)
-            changes.append(Change(copy.deepcopy(item), item))
-            item["quantity"] = wanted["quantity"]
-            both = {**item["metadata"], **wanted["metadata"]}
-            item["metadata"] = {key: value for key, value in both.items() if value != ""}
-        items.append(item)
-    subscription["items"] = items
-    return [Change(item, None) for item in rest] + changes
-
-
-def _add_item(engine: Engine, subscription: Json, wanted: Json, now: int) -> Json:
-    price = engine.find("price", wanted["price"])
-    start, end = now, now
-    if subscription["status"] == "trialing":
-        end = subscription["trial_end"]
-    else:
-        cycle = _interval(price)
-        anchor = subscription["billing_cycle_anchor"]
-        fellow = next((one for one in subscription["items"] if _interval_of(engine, one) == cycle), None)
-        if fellow is not None and fellow["current_period_end"] > now:
-            start, end = fellow["current_period_start"], fellow["current_period_end"]
-        elif not is_boundary(anchor, *cycle, now):
-            end = next_boundary(anchor, *cycle, now)
-    metadata = {key: value for key, value in wanted["metadata"].items() if value != ""}
-    return make_item(engine, subscription, price, wanted["quantity"], metadata, start=start, end=end)
-
-
 def _resets_anchor(
     engine: Engine, subscription: Json, schedule: Json, phase: Json, old: list[Json], *, entering: bool
 ) -> bool:
@@ -148,8 +110,8 @@ def _resets_anchor(
     wanted = phase["billing_cycle_anchor"] or schedule["default_settings"]["billing_cycle_anchor"]
     if entering and wanted == "phase_start":
         return True
-    before = {_interval_of(engine, item) for item in old}
-    after = {_interval_of(engine, item) for item in subscription["items"]}
+    before = {interval_of(engine, item) for item in old}
+    after = {interval_of(engine, item) for item in subscription["items"]}
     return bool(subscription["billing_mode"]["type"] == "classic" and not before & after)
 
 
@@ -195,11 +157,3 @@ def _invoice_pending(engine: Engine, subscription: Json) -> None:
     )
     subscription["latest_invoice"] = invoice["id"]
     collection.when_due(engine, invoice)
-
-
-def _interval(price: Json) -> tuple[str, int]:
-    return price["recurring"]["interval"], price["recurring"]["interval_count"]
-
-
-def _interval_of(engine: Engine, item: Json) -> tuple[str, int]:
-    return _interval(engine.find("price", item["price"]))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import invoicing, lines
 from stripe_emulator.billing.periods import next_boundary
+from stripe_emulator.billing.phase_items import foreseen
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 
@@ -23,11 +24,14 @@ TOLD_WHILE = ("trialing", "active", "past_due")
 
 def preview(engine: Engine, subscription: Json, made: list[Json] | None = None) -> Json:
     """The next invoice as it stands, not kept; `made`: its lines, when they are not those of a renewal."""
-    first = subscription["items"][0]
+    first, end = subscription["items"][0], _ends(subscription)
+    if made is None:
+        subscription = foreseen(engine, subscription, end)
+        made = _next_period(engine, subscription, end)
     return invoicing.draft(
         engine,
         engine.find("customer", subscription["customer"]),
-        next_period(engine, subscription) if made is None else made,
+        made,
         reason="upcoming",
         currency=subscription["currency"],
         subscription=subscription,
@@ -37,10 +41,9 @@ def preview(engine: Engine, subscription: Json, made: list[Json] | None = None) 
     )
 
 
-def next_period(engine: Engine, subscription: Json) -> list[Json]:
-    """The lines of the period that comes next, of the items that renew first."""
+def _next_period(engine: Engine, subscription: Json, first: int) -> list[Json]:
+    """The lines of the period that begins at `first`, of the items that renew then."""
     made = []
-    first = _ends(subscription)
     for item in subscription["items"]:
         if item["current_period_end"] != first:
             continue

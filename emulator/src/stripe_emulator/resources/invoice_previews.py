@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, upcoming
+from stripe_emulator.billing import discounts, invoicing, lines, schedules, upcoming
 from stripe_emulator.billing.subscribing import Terms, build, first_lines
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply
@@ -34,7 +34,10 @@ def create_preview(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Always ends by raising Undone, which the server answers with."""
     details = params.at("subscription_details")
     subscription_id = params.get("subscription")
-    if subscription_id is not None:
+    if "schedule" in params:
+        params.ignore("customer")
+        invoice = _of_schedule(engine, params["schedule"])
+    elif subscription_id is not None:
         subscription = engine.find("subscription", subscription_id, param="subscription")
         params.ignore("customer")
         _redeem(engine, subscription, params)
@@ -88,6 +91,17 @@ def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> 
     return invoice
 
 
+def _of_schedule(engine: Engine, id: str) -> Json:
+    schedule = engine.find(schedules.KIND, id, param="schedule")
+    if schedule["status"] == "not_started":
+        schedules.start(engine, schedule)
+        first = engine.find("subscription", schedule["subscription"])["latest_invoice"]
+        return _as_preview(engine.find("invoice", first))
+    if schedule["status"] != "active":
+        raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
+    return _of_change(engine, engine.find("subscription", schedule["subscription"]), Params())
+
+
 def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
     behavior = details.get("proration_behavior", "create_prorations")
     customer = engine.find("customer", subscription["customer"])
@@ -102,10 +116,8 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         pending = lines.pending_items(engine, customer["id"], subscription["id"])
         if not pending:
             raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
-        made: list[Json] = []
-    else:
-        made = upcoming.next_period(engine, subscription)
-    return upcoming.preview(engine, subscription, made)
+        return upcoming.preview(engine, subscription, [])
+    return upcoming.preview(engine, subscription)
 
 
 def _as_preview(invoice: Json) -> Json:
