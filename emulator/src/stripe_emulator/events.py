@@ -130,6 +130,17 @@ def changing(engine: Engine, value: Json, type: str | None) -> Iterator[Json]:
         emit(engine, type, value, previous)
 
 
+@contextmanager
+def unannounced(engine: Engine, value: Json, type: str) -> Iterator[Json]:
+    """Change an object in the block without an event of that type: it has not been told of yet."""
+    key = (value["id"], type)
+    engine.being_changed.add(key)
+    try:
+        yield value
+    finally:
+        engine.being_changed.discard(key)
+
+
 def difference(before: Json, after: Json) -> Json:
     """
     The previous values of what changed, as in `previous_attributes`.

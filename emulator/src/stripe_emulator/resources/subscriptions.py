@@ -9,6 +9,7 @@ from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
 from stripe_emulator.billing.update_payments import refusal
+from stripe_emulator.events import unannounced
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
@@ -48,8 +49,9 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     invoice = None if free else first_invoice(engine, customer, subscription, terms, emit=True)
     subscription_updates.schedule_end(engine, subscription, params)
     if invoice is not None and not sending.is_sent(invoice):
-        collection.open_invoice(engine, invoice)
-        _collect_first(engine, subscription, invoice, behavior)
+        with unannounced(engine, subscription, "customer.subscription.updated"):
+            collection.open_invoice(engine, invoice)
+            _collect_first(engine, subscription, invoice, behavior)
     engine.emit("customer.subscription.created", subscription)
     announce_trial(engine, subscription)
     return subscription
