@@ -1,7 +1,8 @@
 """
 The pytest plugin: the fixtures `stripe` and `stripe_session`.
 
-A fixture of the same name in a conftest wins, as everywhere in pytest. Nothing is imported before a test asks.
+The package's entry point: pytest loads it in every run of a project that has the package. So nothing is imported before
+a test asks, and a fixture of the same name in a conftest wins, as everywhere in pytest.
 """
 
 from __future__ import annotations
