@@ -32,6 +32,7 @@ def serve(
     webhook_secret: Annotated[str | None, typer.Option(help="Secret that signs them (whsec_...).")] = None,
     events: Annotated[str, typer.Option(help="Event types to deliver, comma separated.")] = "*",
     seed: Annotated[int | None, typer.Option(help="The same ids in every run, and a clock that stands still.")] = None,
+    wait_for_webhooks: Annotated[bool, typer.Option(help="Finalise a draft only once its event was taken.")] = False,
     dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
 ) -> None:
     """Serve an emulated Stripe until interrupted."""
@@ -41,7 +42,7 @@ def serve(
         raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
     listener = _listen(port)
-    engine = Engine(_store(state), settings=Settings(dunning_end=end), seed=seed)
+    engine = Engine(_store(state), settings=Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks), seed=seed)
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:
         secret = _forward(engine, forward_to, webhook_secret, events.split(","))

@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing import webhook_wait
 from stripe_emulator.clock import real_time
 from stripe_emulator.delivery_rules import DELIVERY, Plan, is_held, plan, release
 from stripe_emulator.faults import delivery_mode
@@ -255,8 +256,11 @@ class Deliverer:
     def _succeed(self, delivery: Json) -> None:
         delivery["status"] = "delivered"
         event = self._engine.store.get(delivery["event"], "event")
-        if event is not None:
-            event["pending_webhooks"] = max(0, event["pending_webhooks"] - 1)
+        if event is not None and not delivery.get("_taken", False):
+            event["pending_webhooks"] -= 1
+            if event["pending_webhooks"] == 0:
+                webhook_wait.note_taken(self._engine, event)
+        delivery["_taken"] = True
         held = [self._engine.store.get(id, DELIVERY) for id in self._held]
         release([one for one in held if one is not None and is_held(one)], delivery)
 
@@ -266,7 +270,3 @@ class Deliverer:
         for delivery in list(self._engine.store.scan(DELIVERY))[KEPT:]:
             if delivery["status"] != "pending":
                 self._engine.store.remove(delivery["id"])
-
-
-def _is_success(attempt: Json) -> bool:
-    return attempt["status"] is not None and 200 <= attempt["status"] < 300

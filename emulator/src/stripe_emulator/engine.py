@@ -7,6 +7,7 @@ one transaction: all of it is stored and its events are queued, or none of it ha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Engine:
 
     def __init__(self, store: Store, *, settings: Settings | None = None, seed: int | None = None) -> None:
         self.store = store
-        self.settings = settings or Settings()
+        self.settings = self._initial_settings = settings or Settings()
         self.base_url = ""
         self.clocks = Clocks(store)
         self.ids = Ids(seed)
@@ -136,7 +137,13 @@ class Engine:
     def reset(self) -> None:
         """Forget every object, event, endpoint, the clock's offset and what was found wrong."""
         self.shape_failures.clear()
+        self.settings = self._initial_settings
         self.replace([])
+
+    def change_settings(self, changes: Json) -> None:
+        """Let settings be otherwise until the next reset."""
+        self.settings = dataclasses.replace(self.settings, **changes)
+        self.agenda.load()
 
     def replace(self, rows: list[tuple[str, str]]) -> None:
         """Let the state be another one, as `store.rows()` gave it."""

@@ -17,6 +17,9 @@ class Settings:
     `delivery_delays`: seconds of real time between the tries of a webhook; `delivery_timeout` ends one try.
     `finalize_after`: seconds a renewal's invoice stays a draft. `debit_settles_after`: seconds until a bank says how a
     debit ended; "typically 4 business days" at https://docs.stripe.com/payments/ach-direct-debit
+    `wait_for_webhooks`: a draft that advances by itself is finalised that long after every endpoint that listens has
+    taken its `invoice.created`, and 72 hours after it was made if one has not. A leap over the whole time delivers
+    nothing on the way, so that every draft made on it waits to the end.
     `upcoming_days`: how long before a renewal `invoice.upcoming` tells of it, None for never.
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
@@ -25,6 +28,7 @@ class Settings:
     dunning_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
     dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
     finalize_after: int = 3600
+    wait_for_webhooks: bool = False
     debit_settles_after: int = 4 * DAY
     upcoming_days: int | None = 7
     will_be_due_days: int | None = 3

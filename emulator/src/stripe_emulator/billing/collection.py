@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import debits, invoicing, sending, standing
+from stripe_emulator.billing import debits, invoicing, sending, standing, webhook_wait
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.payments import confirm, create_intent
 from stripe_emulator.cards import AUTHENTICATION_REQUIRED
@@ -144,7 +144,7 @@ def next_due(engine: Engine, invoice: Json) -> int | None:
     if not invoice["auto_advance"]:
         return None
     if invoice["status"] == "draft":
-        moment = invoice["automatically_finalizes_at"]
+        moment = webhook_wait.finalizes_at(engine, invoice)
     elif invoice["status"] == "open":
         moment = invoice["next_payment_attempt"]
     else:

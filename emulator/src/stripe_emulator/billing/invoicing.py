@@ -162,7 +162,7 @@ def finalize(engine: Engine, invoice: Json) -> None:
         effective_at=now,
         ending_balance=ending,
         automatically_finalizes_at=None,
-        webhooks_delivered_at=now,
+        webhooks_delivered_at=invoice["webhooks_delivered_at"] or now,
     )
     invoice["status_transitions"]["finalized_at"] = now
     if ending != customer["balance"]:

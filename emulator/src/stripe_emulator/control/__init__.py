@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from stripe_emulator.control import clock, dashboard, deliveries, faults, objects, snapshots, status
+from stripe_emulator.control import clock, dashboard, deliveries, faults, objects, settings, snapshots, status
 
 
 def control_routes() -> list[Route]:
@@ -20,6 +20,7 @@ def control_routes() -> list[Route]:
         *deliveries.ROUTES,
         *dashboard.ROUTES,
         *objects.ROUTES,
+        *settings.ROUTES,
         *snapshots.ROUTES,
     ]
 

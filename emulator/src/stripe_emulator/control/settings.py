@@ -1,0 +1,35 @@
+"""Settings that can be changed while the emulator runs; a reset brings back those it was started with."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from stripe_emulator.control.answers import engine_of, route
+from stripe_emulator.control.sent import Sent
+from stripe_emulator.engine import Engine
+from stripe_emulator.state import Json
+
+
+async def read_settings(request: Request, sent: Sent) -> Json:
+    """As they are."""
+    sent.refuse_unread()
+    return _shown(engine_of(request))
+
+
+async def change_settings(request: Request, sent: Sent) -> Json:
+    """`wait_for_webhooks`: may a draft wait for its event's 2xx."""
+    engine = engine_of(request)
+    changed: Json = {"wait_for_webhooks": sent.flag("wait_for_webhooks")}
+    sent.refuse_unread()
+    engine.change_settings({name: value for name, value in changed.items() if value is not None})
+    return _shown(engine)
+
+
+def _shown(engine: Engine) -> Json:
+    return {"wait_for_webhooks": engine.settings.wait_for_webhooks}
+
+
+ROUTES = [
+    route("GET", "settings", read_settings),
+    route("POST", "settings", change_settings),
+]
