@@ -8,6 +8,7 @@ import pytest
 import stripe
 
 from emulator.tests.shop import Shop, period
+from emulator.tests.support.waiting import eventually
 from stripe_emulator.engine import Engine
 from stripe_emulator.hosted import CardInput, Hosted
 
@@ -27,6 +28,7 @@ def secret(session: stripe.billing_portal.Session) -> str:
     return session.url.rpartition("/")[2]
 
 
+FROZEN = 1_801_440_000
 CARD = CardInput("5555 5555 5555 4444", 12, 2040, "123", "Jenny Rosen")
 
 
@@ -223,3 +225,58 @@ def test_a_deep_link_names_its_subscription(shop: Shop) -> None:
     view = hosted(shop).portal(secret(session))
     assert view is not None
     assert view.flow == {"type": "subscription_cancel", "subscription": subscription.id, "return_url": None}
+
+
+@pytest.mark.parametrize(
+    ("condition", "price", "waits"),
+    [
+        ("decreasing_item_amount", "smaller", True),
+        ("decreasing_item_amount", "bigger", False),
+        ("shortening_interval", "weekly", True),
+        ("shortening_interval", "smaller", False),
+    ],
+)
+def test_a_downgrade_waits_for_the_periods_end_if_configured(
+    shop: Shop, condition: str, price: str, waits: bool
+) -> None:
+    """
+    [DOC] docs.stripe.com/customer-management/configure-portal#downgrades: the portal makes a schedule.
+
+    Across products too, and the schedule is released once the change was made: as seen in a test-mode run of September
+    2026, against what the page says of one product.
+    """
+    clock = shop.api.test_helpers.test_clocks.create({"frozen_time": FROZEN}).id
+    customer = shop.customer(clock=clock)
+    current = shop.price(4900, name="Studio")
+    prices = {
+        "smaller": shop.price(2900, name="Solo"),
+        "bigger": shop.price(9900, name="Agency"),
+        "weekly": shop.price(5000, "week", name="Weekly"),
+    }
+    subscription = shop.subscribe(customer.id, current.id)
+    update = {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "proration_behavior": "always_invoice",
+        "products": [{"product": str(one.product), "prices": [one.id]} for one in (current, *prices.values())],
+        "schedule_at_period_end": {"conditions": [{"type": condition}]},
+    }
+    session = shop.portal(customer.id, subscription_update=update)
+    seen = shop.seen()
+    outcome = hosted(shop).change_plan(secret(session), subscription.id, prices[price].id, 1)
+    assert outcome.kind == "complete"
+    after = shop.api.subscriptions.retrieve(subscription.id)
+    assert after["items"].data[0].price.id == (current.id if waits else prices[price].id)
+    assert ("subscription_schedule.created" in shop.types_since(seen)) == waits
+    if waits:
+        end = period(after)[1]
+        shop.api.test_helpers.test_clocks.advance(clock, {"frozen_time": end})
+        eventually(lambda: shop.api.test_helpers.test_clocks.retrieve(clock).status == "ready")
+        changed = shop.api.subscriptions.retrieve(subscription.id)
+        assert (changed["items"].data[0].price.id, changed.schedule) == (prices[price].id, None)
+        assert shop.api.subscription_schedules.retrieve(str(after.schedule)).status == "released"
+        assert shop.types_since(seen)[-4:-1] == [
+            "customer.subscription.updated",
+            "subscription_schedule.updated",
+            "subscription_schedule.released",
+        ]

@@ -9,10 +9,12 @@ from stripe_emulator.billing import standing
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.billing.changing_plans import credit_unused_time
+from stripe_emulator.billing.lines import amount_of
+from stripe_emulator.billing.periods import interval_length
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
 from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.rendering import show
-from stripe_emulator.resources import payment_methods, portal_sessions, subscription_updates
+from stripe_emulator.resources import payment_methods, portal_sessions, subscription_schedules, subscription_updates
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
@@ -151,10 +153,19 @@ def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[Pric
 
 
 def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str, quantity: int) -> Outcome:
-    """Switch; a declined payment leaves the plan as it was. Raises ApiError then."""
+    """
+    Switch, at once or by a schedule at the period's end; a declined payment leaves the plan as it was.
+
+    Raises ApiError then.
+    """
     if price_id not in {choice.price_id for choice in plan_choices(engine, session, subscription)}:
         return Outcome("closed", "This plan is not available.")
     feature = _features(engine, session)["subscription_update"]
+    if _waits_for_the_end(engine, subscription, price_id, quantity, feature):
+        later = Params({"price": price_id, "quantity": quantity}, "phases[1][items][0]")
+        change = Params({"items": [later], "proration_behavior": "none"}, "phases[1]")
+        subscription_schedules.attach(engine, subscription, change)
+        return Outcome("complete", redirect=_after(session))
     item: dict[str, Any] = {"id": subscription["items"][0]["id"], "price": price_id, "quantity": quantity}
     sent: dict[str, Any] = {
         "items": [Params(item, "items[0]")],
@@ -165,6 +176,26 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
         sent["trial_end"] = "now"
     subscription_updates.update(engine, [subscription["id"]], Params(sent))
     return Outcome("complete", redirect=_after(session))
+
+
+def _waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantity: int, feature: Json) -> bool:
+    """
+    Does a switch meet one of the configuration's conditions for the period's end?
+
+    See https://docs.stripe.com/customer-management/configure-portal#downgrades
+    """
+    item, new = subscription["items"][0], engine.find("price", price_id)
+    old = engine.find("price", item["price"])
+    start = item["current_period_start"]
+    met = {
+        "decreasing_item_amount": amount_of(new, quantity) < amount_of(old, item["quantity"]),
+        "shortening_interval": _length(new, start) < _length(old, start),
+    }
+    return any(met[condition["type"]] for condition in feature["schedule_at_period_end"]["conditions"])
+
+
+def _length(price: Json, start: int) -> int:
+    return interval_length(price["recurring"]["interval"], price["recurring"]["interval_count"], start)
 
 
 def _finish_card(engine: Engine, session: Json, method: Json, intent: Json, attempt: Attempt) -> Outcome:

@@ -110,6 +110,10 @@ def enter_next(engine: Engine, schedule: Json) -> None:
         _stand_at(engine, schedule, schedule["_at"] + 1)
         phase = schedule["phases"][schedule["_at"]]
         phases.apply(engine, subscription, schedule, phase, behavior=phase["proration_behavior"])
+        if schedule["_only_changes"] and schedule["_at"] == len(schedule["phases"]) - 1:
+            _release(engine, schedule, preserve_cancel_date=False)
+    if schedule["status"] == "released":
+        engine.emit("subscription_schedule.released", schedule)
 
 
 def change_end(engine: Engine, schedule: Json) -> None:
@@ -137,9 +141,13 @@ def watch_expiry(engine: Engine, schedule: Json) -> None:
 def release(engine: Engine, schedule: Json, *, preserve_cancel_date: bool) -> None:
     """Let the subscription go as it is; an end that the schedule had set goes too, unless it is to be kept."""
     with engine.changing(schedule, UPDATED):
-        schedule.update(status="released", released_at=engine.now(schedule["test_clock"]))
-        _let_go(engine, schedule, preserve_cancel_date=preserve_cancel_date)
+        _release(engine, schedule, preserve_cancel_date=preserve_cancel_date)
     engine.emit("subscription_schedule.released", schedule)
+
+
+def _release(engine: Engine, schedule: Json, *, preserve_cancel_date: bool) -> None:
+    schedule.update(status="released", released_at=engine.now(schedule["test_clock"]))
+    _let_go(engine, schedule, preserve_cancel_date=preserve_cancel_date)
 
 
 def cancel(engine: Engine, schedule: Json, *, aborted: bool = False) -> None:

@@ -71,9 +71,25 @@ def _from_subscription(engine: Engine, params: Params) -> Json:
             f"You cannot migrate a subscription that is in the `{subscription['status']}` status.",
             param="from_subscription",
         )
+    return attach(engine, subscription)
+
+
+def attach(engine: Engine, subscription: Json, change: Params | None = None) -> Json:
+    """
+    A schedule whose phase is a subscription's current period.
+
+    `change`: the phase that follows it, after whose begin the schedule has nothing more to do.
+    """
     customer = engine.find("customer", subscription["customer"])
     schedule = _new(engine, customer, subscription["billing_mode"]["type"])
-    schedule["phases"] = [schedule_phases.of_subscription(engine, subscription)]
+    current = schedule_phases.of_subscription(engine, subscription)
+    schedule["phases"] = [current]
+    if change is not None:
+        schedule["_only_changes"] = True
+        anchor = subscription["billing_cycle_anchor"]
+        schedule["phases"] += schedule_phases.parse(
+            engine, customer, [change], start=current["end_date"], anchor=anchor
+        )
     for name in ("collection_method", "default_payment_method", "description"):
         schedule["default_settings"][name] = subscription[name]
     schedule["end_behavior"] = "cancel" if subscription["cancel_at"] is not None else "release"
@@ -119,6 +135,7 @@ def _new(engine: Engine, customer: Json, mode: str) -> Json:
         "test_clock": customer["test_clock"],
         "_at": 0,
         "_days_until_due": None,
+        "_only_changes": False,
         "_sets_end": False,
         "_warned": False,
     }

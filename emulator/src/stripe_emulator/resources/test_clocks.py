@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing.periods import add_interval
-from stripe_emulator.billing.schedules import LIVE
 from stripe_emulator.billing.standing import ENDED
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import ApiError, invalid
@@ -173,9 +172,8 @@ def _limit(engine: Engine, clock: Json) -> int:
     ] + [
         item
         for schedule in engine.store.scan("subscription_schedule")
-        if schedule["test_clock"] == clock["id"] and schedule["status"] in LIVE
-        for phase in schedule["phases"][schedule["_at"] :]
-        for item in phase["items"]
+        if schedule["test_clock"] == clock["id"] and schedule["status"] == "not_started"
+        for item in schedule["phases"][0]["items"]
     ]
     for item in items:
         recurring = engine.find("price", item["price"])["recurring"]
