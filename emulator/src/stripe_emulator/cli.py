@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-import uvicorn
 
 from stripe_emulator.engine import Engine
 from stripe_emulator.ids import new_id
+from stripe_emulator.rate_limits import MODES
 from stripe_emulator.resources import webhook_endpoints
 from stripe_emulator.server import build_app
+from stripe_emulator.serving import server_of
 from stripe_emulator.settings import Settings
 from stripe_emulator.state import StateError, Store
 
@@ -33,32 +34,28 @@ def serve(
     events: Annotated[str, typer.Option(help="Event types to deliver, comma separated.")] = "*",
     seed: Annotated[int | None, typer.Option(help="The same ids in every run, and a clock that stands still.")] = None,
     wait_for_webhooks: Annotated[bool, typer.Option(help="Finalise a draft only once its event was taken.")] = False,
+    rate_limits: Annotated[str | None, typer.Option(help="Stripe's rate limits: live or sandbox.")] = None,
     dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
 ) -> None:
     """Serve an emulated Stripe until interrupted."""
     if dunning_end not in ("cancel", "unpaid", "past_due"):
         raise typer.BadParameter("cancel, unpaid or past_due", param_hint="--dunning-end")
+    if rate_limits is not None and rate_limits not in MODES:
+        raise typer.BadParameter("live or sandbox", param_hint="--rate-limits")
     if webhook_secret is not None and not webhook_secret.startswith("whsec_"):
         raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
     listener = _listen(port)
-    engine = Engine(_store(state), settings=Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks), seed=seed)
+    limits = MODES.get(rate_limits or "")
+    settings = Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks, rate_limits=limits)
+    engine = Engine(_store(state), settings=settings, seed=seed)
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:
         secret = _forward(engine, forward_to, webhook_secret, events.split(","))
         typer.echo(f"webhooks go to {forward_to}, signed with {secret}")
     typer.echo(f"Stripe is emulated at {engine.base_url}" + (f", kept in {state}" if state else ", in memory"))
-    config = uvicorn.Config(
-        build_app(engine),
-        log_level="warning",
-        access_log=False,
-        http="httptools",
-        lifespan="on",
-        ws="websockets-sansio",
-        timeout_graceful_shutdown=2,
-    )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server_of(build_app(engine)).run(sockets=[listener])
     finally:
         engine.store.close()
 

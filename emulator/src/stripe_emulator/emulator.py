@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
@@ -19,8 +19,10 @@ from starlette.types import ASGIApp
 
 from stripe_emulator.deliveries import Deliveries
 from stripe_emulator.engine import Engine
+from stripe_emulator.rate_limits import described
 from stripe_emulator.server import build_app
-from stripe_emulator.settings import Settings
+from stripe_emulator.serving import server_of
+from stripe_emulator.settings import RateLimits, Settings
 from stripe_emulator.state import Json, Store
 
 HOST = "127.0.0.1"
@@ -77,16 +79,7 @@ class Emulator:
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
         engine = Engine(store, settings=self._settings, seed=self._seed)
         engine.base_url = self.url
-        config = uvicorn.Config(
-            self._app(engine),
-            log_level="warning",
-            access_log=False,
-            http="httptools",
-            lifespan="on",
-            ws="websockets-sansio",
-            timeout_graceful_shutdown=2,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = server_of(self._app(engine))
         self._thread = threading.Thread(
             target=self._serve, args=(self._server, listener, store), name="stripe-emulator", daemon=True
         )
@@ -238,22 +231,37 @@ class Emulator:
         method: str | None = None,
         nth: int = 1,
         timeout: float | None = None,
+        code: Literal["rate_limit", "lock_timeout"] | None = None,
+        reason: str | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         """
         Let API calls to a path fail, from the `nth` on, `times` of them.
 
-        `after_work`: the work is done, its answer lost. `timeout`: hold the call that long, then drop the connection.
+        `after_work`: the work is done, its answer lost. `timeout`: hold the call so long, then cut the connection off.
+        A 429 has a `code`, by default `rate_limit`, and that a `reason`: `global-rate` (the default), `endpoint-rate`,
+        `global-concurrency`, `endpoint-concurrency`, `resource-specific`. The SDK repeats a `lock_timeout` and not a
+        `rate_limit`, unless `should_retry` has Stripe say otherwise.
         """
-        sent = {
-            "path": path_glob,
-            "status": status,
-            "times": times,
-            "after_work": after_work,
-            "method": method,
-            "nth": nth,
-            "timeout": timeout,
-        }
-        self._post("/_emulator/faults", sent)
+        status_or_cut = {"status": status} if timeout is None else {"timeout": timeout}
+        limit = {"code": code, "reason": reason, "should_retry": should_retry}
+        self._add_fault(path_glob, method, nth, times, {**status_or_cut, **limit, "after_work": after_work})
+
+    def slow_next(
+        self, path_glob: str, seconds: float, *, method: str | None = None, nth: int = 1, times: int = 1
+    ) -> None:
+        """Let API calls to a path do their work at once and answer so many seconds later."""
+        self._add_fault(path_glob, method, nth, times, {"slow": seconds})
+
+    def cut_next(
+        self, path_glob: str, *, after_work: bool = False, method: str | None = None, nth: int = 1, times: int = 1
+    ) -> None:
+        """Cut the connection of API calls to a path off, before their work or after it."""
+        self._add_fault(path_glob, method, nth, times, {"timeout": 0, "after_work": after_work})
+
+    def limit_rates(self, mode: Literal["live", "sandbox", "off"] | RateLimits) -> None:
+        """Have Stripe's rate limits, those of live mode or of a sandbox, or one's own."""
+        self._post("/_emulator/rate-limits", described(mode) if isinstance(mode, RateLimits) else {"mode": mode})
 
     def decline_next(
         self, times: int = 1, *, nth: int = 1, code: str = "generic_decline", on_session: bool = False
@@ -270,6 +278,9 @@ class Emulator:
     def clear_faults(self, *, deliveries: bool = True) -> None:
         """No more faults and declines, nor disturbed deliveries unless `deliveries` is False."""
         self._delete("/_emulator/faults", {} if deliveries else {"deliveries": "keep"})
+
+    def _add_fault(self, path: str, method: str | None, nth: int, times: int, asked: dict[str, Any]) -> None:
+        self._post("/_emulator/faults", {"path": path, "method": method, "nth": nth, "times": times, **asked})
 
     def _app(self, engine: Engine) -> ASGIApp:
         return build_app(engine)

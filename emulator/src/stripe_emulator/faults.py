@@ -24,17 +24,23 @@ def add_fault(
     path: str,
     *,
     method: str | None = None,
-    status: int = 500,
+    status: int | None = 500,
     nth: int = 1,
     times: int = 1,
     after_work: bool = False,
     timeout: float | None = None,
+    slow: float | None = None,
+    code: str | None = None,
+    reason: str | None = None,
+    should_retry: bool | None = None,
 ) -> Json:
     """
     Let calls fail: the `nth` from now that matches `path` (a glob, as in `/v1/customers*`), `times` of them.
 
-    `status` is the answer; `timeout` holds the call for that many seconds and then drops the connection instead.
-    `after_work`: the work is done and stored, only its answer is lost.
+    `status` is the answer; `timeout` holds the call for that many seconds and then cuts the connection off instead.
+    `after_work`: the work is done and stored, only its answer is lost. `slow`: the answer takes that many seconds; with
+    no `status` it is the usual one. `code` and `reason` are those of a 429. `should_retry` is what
+    `Stripe-Should-Retry` says, None for what Stripe would send.
     """
     return engine.store.add(
         {
@@ -47,6 +53,10 @@ def add_fault(
             "times": times,
             "after_work": after_work,
             "timeout": timeout,
+            "slow": slow,
+            "code": code,
+            "reason": reason,
+            "should_retry": should_retry,
         }
     )
 

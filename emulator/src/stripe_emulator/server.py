@@ -14,31 +14,31 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 from stripe_emulator.control import control_routes
 from stripe_emulator.delivery import Deliverer
 from stripe_emulator.engine import Engine
+from stripe_emulator.failing import fail
 from stripe_emulator.faults import take_fault
 from stripe_emulator.hosted import Hosted
 from stripe_emulator.listening import Listening
 from stripe_emulator.pages import routes as page_routes
-from stripe_emulator.protocol.api import Answer, Api, Call
+from stripe_emulator.protocol.api import Api, Call
 from stripe_emulator.protocol.errors import ApiError
+from stripe_emulator.rate_limits import RateLimiter
 from stripe_emulator.resources.test_clocks import run_advances
+from stripe_emulator.responding import respond
 from stripe_emulator.snapshots import Snapshots
-from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import ShapeError
 
 TICK_SECONDS = 0.25
-JSON_TYPE = "application/json"
 
 
 def build_app(engine: Engine) -> Starlette:
     """The emulator as an ASGI application over an engine."""
     deliverer = Deliverer(engine)
     listening = Listening(engine)
-    api = Api(engine)
+    api, limiter = Api(engine), RateLimiter(engine)
 
     def note(changed: list[str]) -> None:
         deliverer.note(changed)
@@ -60,11 +60,11 @@ def build_app(engine: Engine) -> Starlette:
         await deliverer.stop()
 
     async def v1(request: Request) -> Response:
-        return await _serve(engine, api, request)
+        return await _serve(engine, api, limiter, request)
 
     async def v2(request: Request) -> Response:
         error = ApiError(404, "invalid_request_error", "stripe_emulator has no v2 endpoints; its README says why.")
-        return _response(api.failure(Call(request.method, request.url.path, ""), error))
+        return respond(api.failure(Call(request.method, request.url.path, ""), error))
 
     methods = ["GET", "POST", "DELETE"]
     routes: list[BaseRoute] = [
@@ -82,8 +82,8 @@ def build_app(engine: Engine) -> Starlette:
     return app
 
 
-async def _serve(engine: Engine, api: Api, request: Request) -> Response:
-    body = (await request.body()).decode()
+async def _serve(engine: Engine, api: Api, limiter: RateLimiter, request: Request) -> Response:
+    body = (await request.body()).decode(errors="replace")
     query = request.url.query
     call = Call(
         request.method,
@@ -93,52 +93,21 @@ async def _serve(engine: Engine, api: Api, request: Request) -> Response:
         request.headers.get("Idempotency-Key"),
         request.headers.get("Stripe-Version"),
     )
+    limited = limiter.refuse(lambda: api.endpoint(call))
+    if limited is not None:
+        return respond(api.failure(call, limited))
     try:
         api.begin(call)
     except ApiError as error:
-        return _response(api.failure(call, error))
+        return respond(api.failure(call, error))
     try:
         with engine.transaction():
             fault = take_fault(engine, call.method, call.path)
         if fault is None:
-            return _response(api.answer(call))
-        return await _fail(api, call, fault)
+            return respond(api.answer(call))
+        return await fail(api, call, fault)
     finally:
         api.end(call)
-
-
-async def _fail(api: Api, call: Call, fault: Json) -> Response:
-    if fault["after_work"]:
-        api.answer(call)
-    if fault["timeout"] is not None:
-        await asyncio.sleep(fault["timeout"])
-        return Dropped()
-    status = int(fault["status"])
-    if status == 429:
-        error = ApiError(
-            429,
-            "invalid_request_error",
-            "Too many requests hit the API too quickly. We recommend an exponential backoff of your requests.",
-            code="rate_limit",
-            headers={"Stripe-Rate-Limited-Reason": "global-rate"},
-        )
-    else:
-        error = ApiError(status, "api_error", "An error was asked of stripe_emulator for this call.")
-    return _response(api.failure(call, error))
-
-
-class Dropped(Response):
-    """An answer that never arrives whole: the connection breaks off."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Promise more than is sent, and stop."""
-        headers = [(b"content-length", b"1000"), (b"content-type", JSON_TYPE.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{", "more_body": True})
-
-
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, status_code=answer.status, headers=answer.headers, media_type=JSON_TYPE)
 
 
 async def _tick(engine: Engine) -> None:

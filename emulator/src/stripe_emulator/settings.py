@@ -9,6 +9,15 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Requests a second: in `total`, to each endpoint, and to each that searches."""
+
+    total: float
+    per_endpoint: float = 25
+    search: float = 20
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """
     `dunning_days`: when a failed renewal is tried again, in days after the first failure; by default Stripe's
@@ -23,6 +32,7 @@ class Settings:
     `upcoming_days`: how long before a renewal `invoice.upcoming` tells of it, None for never.
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
+    `rate_limits`: what `rate_limits.MODES` has for live mode and for sandboxes, or one's own; None for none.
     """
 
     dunning_days: tuple[int, ...] = (1, 3, 5, 7, 9, 11, 13, 14)
@@ -39,4 +49,5 @@ class Settings:
     default_currency: str = "usd"
     payment_method_types: tuple[str, ...] = ("card",)
     country: str = "US"
+    rate_limits: RateLimits | None = None
     account_id: str = field(default="acct_1EmulatedAccount0001")

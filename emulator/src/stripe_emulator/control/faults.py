@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from stripe_emulator import faults
+from stripe_emulator import failing, faults
 from stripe_emulator.cards import DECLINE_CODES
 from stripe_emulator.control.answers import engine_of, route
 from stripe_emulator.control.sent import Sent
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.rate_limits import MODES, described, limits_of, set_limits
 from stripe_emulator.rendering import public
+from stripe_emulator.settings import RateLimits
 from stripe_emulator.state import Json
 
 
@@ -21,16 +24,41 @@ async def list_faults(request: Request, sent: Sent) -> Json:
 
 
 async def add_fault(request: Request, sent: Sent) -> Json:
-    """Let calls fail: `path` (a glob), `method`, `nth`, `times`, `status` or `timeout`, `after_work`."""
+    """
+    Let calls fail: `path` (a glob), `method`, `nth`, `times`; with `status`, `timeout` or `slow`; `after_work`.
+
+    A 429 has a `code` and a `reason`; `should_retry` is what `Stripe-Should-Retry` says.
+    """
     engine = engine_of(request)
     path, method = sent.needed("path"), sent.text("method")
-    status = sent.whole("status", 500, least=400, most=599)
     nth, times = sent.whole("nth", 1), sent.whole("times", 1)
-    after_work, timeout = sent.flag("after_work") or False, sent.number("timeout", most=3600)
+    slow, timeout = sent.number("slow", most=3600), sent.number("timeout", most=3600)
+    status = None if "status" not in sent and slow is not None else sent.whole("status", 500, least=400, most=599)
+    code, reason = sent.choice("code", failing.LIMIT_CODES), sent.choice("reason", failing.REASONS)
+    after_work, should_retry = sent.flag("after_work") or False, sent.flag("should_retry")
     sent.refuse_unread()
+    if slow is not None and timeout is not None:
+        raise invalid("A call is slow or times out, not both.", param="timeout")
+    if status != 429 and (code or reason):
+        raise invalid("code and reason are those of a 429.", param="code" if code else "reason")
+    if code == "lock_timeout" and reason:
+        raise invalid("A lock_timeout has no reason.", param="reason")
     with engine.transaction():
-        return faults.add_fault(
-            engine, path, method=method, status=status, nth=nth, times=times, after_work=after_work, timeout=timeout
+        return dict(
+            faults.add_fault(
+                engine,
+                path,
+                method=method,
+                status=status,
+                nth=nth,
+                times=times,
+                after_work=after_work,
+                timeout=timeout,
+                slow=slow,
+                code=code,
+                reason=reason,
+                should_retry=should_retry,
+            )
         )
 
 
@@ -60,9 +88,35 @@ async def decline_next(request: Request, sent: Sent) -> Json:
         return {"declines": faults.decline_next(engine, times, nth=nth, code=code, on_session=on_session)}
 
 
+async def read_limits(request: Request, sent: Sent) -> Json:
+    """The rate limits there are, in requests a second."""
+    limits = limits_of(engine_of(request))
+    return {"limits": None if limits is None else described(limits)}
+
+
+async def limit_rates(request: Request, sent: Sent) -> Json:
+    """Have rate limits: `mode` (`live`, `sandbox` or `off`), or `total`, `per_endpoint` and `search` of one's own."""
+    engine = engine_of(request)
+    mode = sent.choice("mode", [*MODES, "off"])
+    own = [sent.number(name) for name in ("total", "per_endpoint", "search")]
+    sent.refuse_unread()
+    if (mode is None) == (own[0] is None) or (mode is not None and any(own)):
+        raise invalid("Say a mode, or a total and how many for each endpoint.", param="mode")
+    if any(one is not None and one < 1 for one in own):
+        raise invalid("A limit is at least one request a second.", param="total")
+    limits = MODES.get(mode or "")
+    if own[0] is not None:
+        limits = RateLimits(own[0], own[1] or own[0], own[2] or own[1] or own[0])
+    with engine.transaction():
+        set_limits(engine, limits)
+    return {"limits": None if limits is None else described(limits)}
+
+
 ROUTES = [
     route("GET", "faults", list_faults),
     route("POST", "faults", add_fault),
     route("DELETE", "faults", clear_faults),
     route("POST", "faults/decline-next", decline_next),
+    route("GET", "rate-limits", read_limits),
+    route("POST", "rate-limits", limit_rates),
 ]

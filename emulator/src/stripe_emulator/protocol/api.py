@@ -77,6 +77,13 @@ class Api:
         """The request is over."""
         self._in_flight.discard(call.idempotency_key or "")
 
+    def endpoint(self, call: Call) -> str:
+        """The name of the operation a call is for: its method, and its path with ids left open."""
+        try:
+            return f"{call.method} {self._router.match(call.method, call.path)[0].path}"
+        except ApiError:
+            return f"{call.method} of nothing"
+
     def answer(self, call: Call) -> Answer:
         """Carry a request out."""
         request_id = self._engine.ids.request_id(call.method)

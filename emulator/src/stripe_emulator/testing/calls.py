@@ -21,7 +21,7 @@ from stripe_emulator.protocol.api import pretty
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.protocol.routing import Router
 from stripe_emulator.resources.index import ROUTES
-from stripe_emulator.server import JSON_TYPE, Dropped
+from stripe_emulator.responding import JSON_TYPE, CutOff
 
 logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.getMessage())
 # A broken-off answer is meant, and said so hundreds of times it would hide what is not.
@@ -76,7 +76,7 @@ class Calls:
                 await self._app(scope, receive, send)
             case "lost-answer" | "lost-answers":
                 await self._answer(scope, receive)
-                await Dropped()(scope, receive, send)
+                await CutOff()(scope, receive, send)
             case "slow":
                 messages = await self._answer(scope, receive)
                 await asyncio.to_thread(self._meanwhile)
@@ -84,7 +84,7 @@ class Calls:
                     await send(message)
             case "timeout":
                 await asyncio.sleep(HANGS_FOR)
-                await Dropped()(scope, receive, send)
+                await CutOff()(scope, receive, send)
             case _:
                 await _refusal(int(kind))(scope, receive, send)
 

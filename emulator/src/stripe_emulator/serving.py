@@ -1,0 +1,32 @@
+"""How the application is served: one event loop, loopback only, and connections that can be cut off."""
+
+from __future__ import annotations
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+CUT = "stripe_emulator.cut"
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose requests say, as the extension `CUT` of their scope, how to cut it off without an answer."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"now": self.transport.abort}}
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """A server of the application, not yet running."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        http=Connection,
+        lifespan="on",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
