@@ -93,6 +93,28 @@ def test_a_decline_is_shown_and_leaves_the_session_open_and_nothing_behind(shop:
     assert len(shop.emulator.events("payment_intent.created")) == 1
 
 
+def test_the_page_leads_back_to_where_the_customer_came_from(shop: Shop) -> None:
+    """docs.stripe.com/api/checkout/sessions/create#create_checkout_session-cancel_url: a back button if it is set."""
+    session = shop.session(shop.price().id)
+    assert 'href="http://shop.test/pricing"' in shop.pages.get(f"/c/pay/{session.id}").text
+    assert shop.api.checkout.sessions.retrieve(session.id).status == "open"
+
+
+def test_the_page_needs_an_address(shop: Shop) -> None:
+    """docs.stripe.com/payments/checkout/customization/behavior: the e-mail is asked for unless it is known."""
+    session = shop.session(shop.price().id)
+    for wrong in ("", "jenny", "jenny@"):
+        answer = shop.pay(session.id, email=wrong)
+        assert "email" in shop.pages.get(answer.headers["Location"]).text.lower()
+        assert shop.api.checkout.sessions.retrieve(session.id).status == "open"
+    assert shop.emulator.events("payment_intent.created") == []
+    known = shop.session(shop.price().id, customer_email="known@example.com")
+    shop.pay(known.id, email="")
+    done = shop.api.checkout.sessions.retrieve(known.id)
+    assert done.customer_details is not None
+    assert done.customer_details.email == "known@example.com"
+
+
 def test_3ds_leads_through_a_challenge(shop: Shop) -> None:
     session = shop.session(shop.price().id, customer=shop.customer(card=None).id)
     challenge = shop.pay(session.id, NEEDS_3DS).headers["Location"]

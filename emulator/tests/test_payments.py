@@ -188,6 +188,67 @@ def test_an_inquiry_leaves_the_money(shop: Shop) -> None:
     assert shop.api.disputes.close(dispute.id).status == "warning_closed"
 
 
+def test_an_inquiry_is_escalated_to_a_chargeback(shop: Shop) -> None:
+    """docs.stripe.com/testing#evidence: escalate_inquiry_evidence debits the account; then it can be won."""
+    intent = pay(shop, "pm_card_createDisputeInquiry")
+    assert shop.api.refunds.create({"payment_intent": intent.id, "amount": 500}).status == "succeeded"
+    [inquiry] = shop.api.disputes.list().data
+    escalated = shop.api.disputes.update(inquiry.id, {"evidence": {"uncategorized_text": "escalate_inquiry_evidence"}})
+    assert (escalated.status, escalated.is_charge_refundable) == ("needs_response", False)
+    assert shop.types_since()[-1] == "charge.dispute.funds_withdrawn"
+    lost = shop.api.disputes.update(inquiry.id, {"evidence": {"uncategorized_text": "losing_evidence"}})
+    assert lost.status == "lost"
+    assert shop.types_since()[-1] == "charge.dispute.closed"
+
+
+def test_other_evidence_stays_under_review(shop: Shop) -> None:
+    """docs.stripe.com/api/disputes/update: staged with submit=false, then submitted once."""
+    pay(shop, "pm_card_createDispute")
+    [dispute] = shop.api.disputes.list().data
+    staged = shop.api.disputes.update(dispute.id, {"evidence": {"customer_name": "Jenny"}, "submit": False})
+    assert (staged.status, staged.evidence_details.has_evidence) == ("needs_response", True)
+    sent = shop.api.disputes.update(dispute.id, {"evidence": {"customer_name": "Jenny Rosen"}})
+    assert (sent.status, sent.evidence_details.submission_count) == ("under_review", 1)
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.api.disputes.update(dispute.id, {"evidence": {"customer_name": "Joe"}})
+
+
+def test_refunds_add_up_to_the_charge_and_no_more(shop: Shop) -> None:
+    """docs.stripe.com/api/refunds/create: in parts, until nothing is left."""
+    intent = pay(shop)
+    charge = str(intent.latest_charge)
+    first = shop.api.refunds.create({"charge": charge, "amount": 500, "reason": "requested_by_customer"})
+    assert (first.amount, first.reason, first.payment_intent) == (500, "requested_by_customer", intent.id)
+    for wrong in (0, 1501):
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            shop.api.refunds.create({"charge": charge, "amount": wrong})
+        assert caught.value.param == "amount"
+    assert shop.api.refunds.create({"payment_intent": intent.id}).amount == 1500
+    assert shop.api.charges.retrieve(charge).refunded
+    with pytest.raises(stripe.InvalidRequestError) as spent:
+        shop.api.refunds.create({"charge": charge})
+    assert spent.value.code == "charge_already_refunded"
+    assert [one.amount for one in shop.api.refunds.list({"charge": charge}).data] == [1500, 500]
+    expanded = shop.api.charges.retrieve(charge, {"expand": ["refunds"]}).refunds
+    assert expanded is not None
+    assert len(expanded.data) == 2
+
+
+def test_a_charge_is_listed_and_described(shop: Shop) -> None:
+    """docs.stripe.com/api/charges: charge.updated; failed attempts are charges too."""
+    customer = shop.customer()
+    with pytest.raises(stripe.CardError):
+        pay(shop, "pm_card_chargeCustomerFail", customer=customer.id)
+    paid = pay(shop, customer=customer.id)
+    listed = shop.api.charges.list({"customer": customer.id}).data
+    assert [one.status for one in listed] == ["succeeded", "failed"]
+    assert [one.id for one in shop.api.charges.list({"payment_intent": paid.id}).data] == [paid.latest_charge]
+    changed = shop.api.charges.update(str(paid.latest_charge), {"description": "A book", "metadata": {"k": "v"}})
+    assert (changed.description, changed.metadata["k"]) == ("A book", "v")
+    assert shop.last_event("charge.updated")["data"]["previous_attributes"]["description"] is None
+    assert shop.api.payment_intents.list({"customer": customer.id}).data[0].id == paid.id
+
+
 def test_money_is_pending_before_it_is_available(shop: Shop) -> None:
     """docs.stripe.com/testing#available-balance"""
     pay(shop)

@@ -119,3 +119,12 @@ def decide(engine: Engine, dispute: Json, *, won: bool) -> None:
     if won and dispute["_withdrawn"]:
         dispute["_withdrawn"] = False
         engine.emit("charge.dispute.funds_reinstated", dispute)
+
+
+def escalate(engine: Engine, dispute: Json) -> None:
+    """An inquiry becomes a chargeback: the money is withdrawn, and evidence is asked for once more."""
+    with engine.changing(dispute, "charge.dispute.updated"):
+        dispute.update(status="needs_response", is_charge_refundable=False, _withdrawn=True)
+        dispute["payment_method_details"]["card"]["case_type"] = "chargeback"
+        dispute["evidence"]["uncategorized_text"] = None
+    engine.emit("charge.dispute.funds_withdrawn", dispute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing.disputes import decide
+from stripe_emulator.billing.disputes import decide, escalate
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources.metadata import merged
@@ -14,7 +14,7 @@ from stripe_emulator.validation.params import Params
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
-WINS, LOSES = "winning_evidence", "losing_evidence"
+WINS, LOSES, ESCALATES = "winning_evidence", "losing_evidence", "escalate_inquiry_evidence"
 
 
 def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -36,7 +36,8 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     """
     Metadata and evidence, submitted at once unless `submit=false`.
 
-    `uncategorized_text` of `winning_evidence` or `losing_evidence` decides it; other evidence stays under review.
+    `uncategorized_text` of `winning_evidence` or `losing_evidence` decides it, `escalate_inquiry_evidence` makes an
+    inquiry a chargeback; other evidence stays under review. See https://docs.stripe.com/testing#evidence
     """
     dispute = engine.find("dispute", ids[0])
     evidence = params.plain("evidence") or {}
@@ -55,8 +56,11 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
             details["submission_method"] = "manual"
             warning = dispute["status"].startswith("warning_")
             dispute["status"] = "warning_under_review" if warning else "under_review"
-    if evidence and submit and dispute["evidence"]["uncategorized_text"] in (WINS, LOSES):
-        decide(engine, dispute, won=dispute["evidence"]["uncategorized_text"] == WINS)
+    said = dispute["evidence"]["uncategorized_text"] if evidence and submit else None
+    if said in (WINS, LOSES):
+        decide(engine, dispute, won=said == WINS)
+    elif said == ESCALATES and dispute["status"].startswith("warning_"):
+        escalate(engine, dispute)
     return dispute
 
 

@@ -37,7 +37,11 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         )
     if charge["disputed"] and _is_lost_or_open(engine, charge):
         raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
-    amount = params.get("amount") or left
+    amount = params.get("amount", left)
+    if amount < 1:
+        raise invalid(
+            "This value must be greater than or equal to 1.", param="amount", code="parameter_invalid_integer"
+        )
     if amount > left:
         raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
     refund: Json = {
