@@ -72,6 +72,19 @@ class Agenda:
             self._pop(heap)
         return None
 
+    def upcoming(self, clock: str, most: int) -> list[tuple[int, Json]]:
+        """The next things due on a clock, with their moments, to look at."""
+        found: list[tuple[int, Json]] = []
+        for id, moment in sorted(self._noted.items(), key=lambda each: each[1]):
+            value = self._engine.store.peek(id)
+            if value is None or (clock_of(value) or GLOBAL) != clock:
+                continue
+            if _DEADLINES[value["object"]][0](self._engine, value) == moment:
+                found.append((moment, value))
+            if len(found) == most:
+                break
+        return found
+
     def walk(self, until: int, clock: str = GLOBAL) -> int:
         """Do everything due on a clock up to and including `until`, moment by moment; returns how many things."""
         done = 0

@@ -54,6 +54,7 @@ def serve(
         secret = _forward(engine, forward_to, webhook_secret, events.split(","))
         typer.echo(f"webhooks go to {forward_to}, signed with {secret}")
     typer.echo(f"Stripe is emulated at {engine.base_url}" + (f", kept in {state}" if state else ", in memory"))
+    typer.echo(f"Workbench: {engine.base_url}/workbench")
     try:
         server_of(build_app(engine)).run(sockets=[listener])
     finally:

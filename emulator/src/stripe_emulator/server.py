@@ -7,10 +7,12 @@ Everything runs on one event loop, so that calls are carried out one after anoth
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -20,16 +22,19 @@ from stripe_emulator.delivery import Deliverer
 from stripe_emulator.engine import Engine
 from stripe_emulator.failing import fail
 from stripe_emulator.faults import take_fault
+from stripe_emulator.guard import LoopbackOnly
 from stripe_emulator.hosted import Hosted
 from stripe_emulator.listening import Listening
 from stripe_emulator.pages import routes as page_routes
 from stripe_emulator.protocol.api import Api, Call
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.rate_limits import RateLimiter
+from stripe_emulator.request_log import RequestLog, exchange
 from stripe_emulator.resources.test_clocks import run_advances
 from stripe_emulator.responding import respond
 from stripe_emulator.snapshots import Snapshots
 from stripe_emulator.validation.responses import ShapeError
+from stripe_emulator.workbench import workbench_routes
 
 TICK_SECONDS = 0.25
 
@@ -38,7 +43,7 @@ def build_app(engine: Engine) -> Starlette:
     """The emulator as an ASGI application over an engine."""
     deliverer = Deliverer(engine)
     listening = Listening(engine)
-    api, limiter = Api(engine), RateLimiter(engine)
+    api, limiter, log = Api(engine), RateLimiter(engine), RequestLog()
 
     def note(changed: list[str]) -> None:
         deliverer.note(changed)
@@ -47,6 +52,7 @@ def build_app(engine: Engine) -> Starlette:
     def begin_anew() -> None:
         deliverer.begin_anew()
         listening.begin_anew()
+        log.clear()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -60,7 +66,11 @@ def build_app(engine: Engine) -> Starlette:
         await deliverer.stop()
 
     async def v1(request: Request) -> Response:
-        return await _serve(engine, api, limiter, request)
+        call = await _call(request)
+        begun = time.perf_counter()
+        response, note = await _serve(engine, api, limiter, call)
+        log.add(exchange(call, response, note=note, seconds=time.perf_counter() - begun))
+        return response
 
     async def v2(request: Request) -> Response:
         error = ApiError(404, "invalid_request_error", "stripe_emulator has no v2 endpoints; its README says why.")
@@ -72,20 +82,22 @@ def build_app(engine: Engine) -> Starlette:
         Route("/v1/{path:path}", v1, methods=methods),
         Route("/v2/{path:path}", v2, methods=methods),
         *control_routes(),
+        *workbench_routes(),
         *page_routes(),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(LoopbackOnly)])
     app.state.engine = engine
     app.state.hosted = Hosted(engine)
     app.state.deliverer = deliverer
     app.state.snapshots = Snapshots(engine)
+    app.state.request_log = log
     return app
 
 
-async def _serve(engine: Engine, api: Api, limiter: RateLimiter, request: Request) -> Response:
+async def _call(request: Request) -> Call:
     body = (await request.body()).decode(errors="replace")
     query = request.url.query
-    call = Call(
+    return Call(
         request.method,
         request.url.path,
         "&".join(part for part in (query, body) if part),
@@ -93,19 +105,23 @@ async def _serve(engine: Engine, api: Api, limiter: RateLimiter, request: Reques
         request.headers.get("Idempotency-Key"),
         request.headers.get("Stripe-Version"),
     )
+
+
+async def _serve(engine: Engine, api: Api, limiter: RateLimiter, call: Call) -> tuple[Response, str | None]:
+    """The response, and what was done to it on request."""
     limited = limiter.refuse(lambda: api.endpoint(call))
     if limited is not None:
-        return respond(api.failure(call, limited))
+        return respond(api.failure(call, limited)), "over the rate limit"
     try:
         api.begin(call)
     except ApiError as error:
-        return respond(api.failure(call, error))
+        return respond(api.failure(call, error)), None
     try:
         with engine.transaction():
             fault = take_fault(engine, call.method, call.path)
         if fault is None:
-            return respond(api.answer(call))
-        return await fail(api, call, fault)
+            return respond(api.answer(call)), None
+        return await fail(api, call, fault), "by a fault" + (", its work done" if fault["after_work"] else "")
     finally:
         api.end(call)
 

@@ -80,6 +80,21 @@ class Store:
             if id not in self._removed:
                 yield self._objects[id]
 
+    def peek(self, id: str) -> Json | None:
+        """The object, to look at."""
+        return None if id in self._removed else self._objects.get(id)
+
+    def mentioning(self, text: str) -> Iterator[Json]:
+        """Every stored object in whose JSON a text occurs, whatever its case; newest first, to look at."""
+        wanted = json.dumps(text)[1:-1].casefold() if not text.startswith('"') else text.casefold()
+        for id, body in reversed(self._texts.items()):
+            if wanted in body.casefold():
+                yield self._objects[id]
+
+    def kinds(self) -> list[str]:
+        """The kinds of which there are objects, by name."""
+        return sorted(kind for kind, ids in self._kinds.items() if ids)
+
     def count(self, kind: str) -> int:
         """How many objects of a kind there are."""
         return len(self._kinds.get(kind, {}))
