@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stripe_emulator.control.answers import engine_of
-from stripe_emulator.events import DELIVERY
+from stripe_emulator.delivery_rules import DELIVERY
 from stripe_emulator.rendering import show
 from stripe_emulator.request_log import RequestLog
 from stripe_emulator.state import Json

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from stripe_emulator import faults
 from stripe_emulator.control import deliveries
 from stripe_emulator.control.answers import engine_of
-from stripe_emulator.events import DELIVERY
+from stripe_emulator.delivery_rules import DELIVERY
 from stripe_emulator.workbench.page import action, page
 
 A_PAGE = 100
