@@ -70,7 +70,7 @@ class Exchange:
 def exchange(call: Call, response: Response, *, note: str | None, seconds: float) -> Exchange:
     """A call and what went back, as the log keeps it."""
     return Exchange(
-        id=response.headers.get("request-id", ""),
+        id=response.headers.get("request-id") or f"lost_{time.time_ns()}",
         at=time.time(),
         method=call.method,
         path=call.path,
