@@ -174,3 +174,18 @@ def test_a_trial_given_later_moves_the_anchor(clocked: Clocked) -> None:
     moved = clocked.shop.api.subscriptions.retrieve(subscription.id)
     assert (moved.billing_cycle_anchor, period(moved)[0]) == (later, later)
     assert invoiced(clocked, subscription.id) == [[(3000, False)], [(3000, False)]]
+
+
+def test_the_first_part_period_can_be_previewed(clocked: Clocked) -> None:
+    """[DOC] docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor: a timestamp, in an object."""
+    details: Any = {
+        "items": [{"price": clocked.pro.id}],
+        "billing_cycle_anchor": {"type": "timestamp", "timestamp": HALF},
+    }
+    previews = clocked.shop.api.invoices
+    sent: Any = {"customer": clocked.customer, "subscription_details": details}
+    assert previews.create_preview(sent).total == 1355
+    details["proration_behavior"] = "none"
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        previews.create_preview(sent)
+    assert caught.value.code == "invoice_upcoming_none"

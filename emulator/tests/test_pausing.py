@@ -232,3 +232,34 @@ def test_a_paused_subscription_entitles_to_nothing(shop: Shop) -> None:
     assert len(shop.api.entitlements.active_entitlements.list({"customer": paused.customer}).data) == 1
     paused.api.pause(paused.id)
     assert shop.api.entitlements.active_entitlements.list({"customer": paused.customer}).data == []
+
+
+def preview(shop: Shop, subscription: str, **details: Any) -> stripe.Invoice:
+    sent: Any = {"subscription": subscription, "subscription_details": details}
+    return shop.api.invoices.create_preview(sent)
+
+
+def test_a_pause_can_be_previewed_if_it_would_be_invoiced(shop: Shop) -> None:
+    """Without invoicing_behavior=invoice, or with nothing to bill, there is no invoice: 404."""
+    clocked = Clocked(shop)
+    id = clocked.subscribe(clocked.pro.id).id
+    clocked.advance(HALF)
+    assert preview(shop, id, pause={"invoicing_behavior": "invoice"}).total == -1500
+    free: Any = {"invoicing_behavior": "invoice", "bill_for": {"unused_time_from": {"type": "none"}}}
+    for pause in ({"type": "subscription"}, free):
+        with pytest.raises(stripe.InvalidRequestError) as caught:
+            preview(shop, id, pause=pause)
+        assert caught.value.code == "invoice_upcoming_none"
+    assert shop.api.subscriptions.retrieve(id).status == "active"
+
+
+def test_a_resumption_can_be_previewed(shop: Shop) -> None:
+    paused = Paused(shop)
+    anew = preview(shop, paused.id, resume_at="now", billing_cycle_anchor={"type": "now"})
+    assert [line.amount for line in anew.lines.data] == [-1500, 3000]
+    unchanged = {**UNCHANGED, "proration_behavior": "always_invoice"}
+    rest = preview(shop, paused.id, resume_at="now", **unchanged)
+    assert [line.amount for line in rest.lines.data] == [-1500, 1500]
+    with pytest.raises(stripe.InvalidRequestError):
+        preview(shop, paused.id, resume_at="now", **UNCHANGED)
+    assert paused.now.status == "paused"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, schedules, upcoming
-from stripe_emulator.billing.subscribing import Terms, build, first_lines
-from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.billing import discounts, invoicing, lines, pausing, schedules, upcoming
+from stripe_emulator.billing.subscribing import Terms, build, first_lines, starts_free
+from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply
 from stripe_emulator.rendering import show
-from stripe_emulator.resources import customers, prices, subscription_updates
+from stripe_emulator.resources import customers, prices, subscription_pauses, subscription_updates
+from stripe_emulator.resources.subscriptions import trial_end
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
@@ -73,8 +74,15 @@ def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> 
     ]
     if not items:
         raise invalid("Nothing to invoice for customer", code="invoice_upcoming_none", status=404)
-    terms = Terms()
+    now = engine.now(customer["test_clock"])
+    terms = Terms(
+        trial_end=trial_end(details, now),
+        billing_cycle_anchor=_new_anchor(details),
+        proration_behavior=details.get("proration_behavior", "create_prorations"),
+    )
     subscription = build(engine, customer, items, terms)
+    if starts_free(engine, subscription, terms):
+        raise _nothing()
     _redeem(engine, subscription, params)
     made = first_lines(engine, subscription, terms)
     invoice = invoicing.draft(
@@ -91,6 +99,15 @@ def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> 
     return invoice
 
 
+def _new_anchor(details: Params) -> int | None:
+    anchor = details.at("billing_cycle_anchor")
+    if not anchor:
+        return None
+    if anchor["type"] != "timestamp" or "timestamp" not in anchor:
+        raise invalid("The billing_cycle_anchor of a new subscription is a timestamp.", param=anchor.name_of("type"))
+    return int(anchor["timestamp"])
+
+
 def _of_schedule(engine: Engine, id: str) -> Json:
     schedule = engine.find(schedules.KIND, id, param="schedule")
     if schedule["status"] == "not_started":
@@ -98,13 +115,16 @@ def _of_schedule(engine: Engine, id: str) -> Json:
         first = engine.find("subscription", schedule["subscription"])["latest_invoice"]
         return _as_preview(engine.find("invoice", first))
     if schedule["status"] != "active":
-        raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
+        raise _nothing()
     return _of_change(engine, engine.find("subscription", schedule["subscription"]), Params())
 
 
 def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
+    if "pause" in details:
+        return _of_pause(engine, subscription, details.at("pause"))
+    if "resume_at" in details:
+        return _of_resumption(engine, subscription, details)
     behavior = details.get("proration_behavior", "create_prorations")
-    customer = engine.find("customer", subscription["customer"])
     if details:
         before = subscription["latest_invoice"]
         with engine.changing(subscription, None):
@@ -113,11 +133,43 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         if invoice is not None and invoice["id"] != before and behavior == "always_invoice":
             return _as_preview(invoice)
     if subscription["cancel_at"] is not None or subscription["status"] in ("canceled", "incomplete_expired"):
-        pending = lines.pending_items(engine, customer["id"], subscription["id"])
-        if not pending:
-            raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
-        return upcoming.preview(engine, subscription, [])
+        return _of_pending(engine, subscription)
     return upcoming.preview(engine, subscription)
+
+
+def _of_pause(engine: Engine, subscription: Json, params: Params) -> Json:
+    """See https://docs.stripe.com/billing/subscriptions/pause#preview-the-invoice-before-pausing"""
+    params.ignore("type")
+    subscription_pauses.check_pausable(subscription)
+    unused = subscription_pauses.unused_from(params)
+    if params.get("invoicing_behavior") != "invoice":
+        raise _nothing()
+    pausing.pause(engine, subscription, unused_from=unused)
+    return _of_pending(engine, subscription)
+
+
+def _of_resumption(engine: Engine, subscription: Json, details: Params) -> Json:
+    """See https://docs.stripe.com/billing/subscriptions/pause#preview-the-invoice-before-resuming"""
+    details.ignore("resume_at")
+    subscription_pauses.check_resumable(engine, subscription, pausing.ON_ATTEMPT)
+    behavior = details.get("proration_behavior", "create_prorations")
+    at = details.get("proration_date") or engine.now(subscription["test_clock"])
+    if details.at("billing_cycle_anchor").get("type", "now") == "now":
+        return upcoming.preview(engine, subscription, pausing.begin_anew(engine, subscription))
+    pausing.go_on(engine, subscription, behavior=behavior, at=at)
+    if behavior != "always_invoice":
+        raise _nothing()
+    return _of_pending(engine, subscription)
+
+
+def _of_pending(engine: Engine, subscription: Json) -> Json:
+    if not lines.pending_items(engine, subscription["customer"], subscription["id"]):
+        raise _nothing()
+    return upcoming.preview(engine, subscription, [])
+
+
+def _nothing() -> ApiError:
+    return invalid("No upcoming invoices for customer", code="invoice_upcoming_none", status=404)
 
 
 def _as_preview(invoice: Json) -> Json:

@@ -25,14 +25,12 @@ def pause(engine: Engine, ids: list[str], params: Params) -> Reply:
     """
     subscription = engine.find("subscription", ids[0])
     params.ignore("type", "expand")
-    _check_pausable(subscription)
-    bill_for = params.at("bill_for")
-    bill_for.ignore("outstanding_usage_through")
-    unused_from = bill_for.at("unused_time_from").get("type", "now")
+    check_pausable(subscription)
+    unused = unused_from(params)
     if subscription["pending_update"] is not None:
         pending_updates.expire(engine, subscription)
     with engine.changing(subscription, pausing.UPDATED):
-        pausing.pause(engine, subscription, unused_from=unused_from)
+        pausing.pause(engine, subscription, unused_from=unused)
         if params.get("invoicing_behavior", "pending_invoice_item") == "invoice":
             invoice = subscription_updates.invoice_pending(engine, subscription)
             if invoice is not None and invoice["status"] == "open":
@@ -41,7 +39,15 @@ def pause(engine: Engine, ids: list[str], params: Params) -> Reply:
     return subscription
 
 
-def _check_pausable(subscription: Json) -> None:
+def unused_from(params: Params) -> str:
+    """`bill_for.unused_time_from`"""
+    bill_for = params.at("bill_for")
+    bill_for.ignore("outstanding_usage_through")
+    return str(bill_for.at("unused_time_from").get("type", "now"))
+
+
+def check_pausable(subscription: Json) -> None:
+    """Refuse what can't be paused, saying why."""
     reason = None
     if subscription["status"] in NOT_PAUSABLE:
         reason = f"its status is {subscription['status']}"
@@ -68,7 +74,7 @@ def resume(engine: Engine, ids: list[str], params: Params) -> Reply:
     prorations = params.get("proration_behavior", "create_prorations")
     anchor = params.at("billing_cycle_anchor").get("type", "now")
     at = params.get("proration_date") or engine.now(subscription["test_clock"])
-    _check_resumable(engine, subscription, behavior)
+    check_resumable(engine, subscription, behavior)
     before = pausing.remember(subscription)
     with engine.changing(subscription, pausing.UPDATED):
         if anchor == "now":
@@ -89,7 +95,8 @@ def resume(engine: Engine, ids: list[str], params: Params) -> Reply:
     return subscription
 
 
-def _check_resumable(engine: Engine, subscription: Json, behavior: str) -> None:
+def check_resumable(engine: Engine, subscription: Json, behavior: str) -> None:
+    """Refuse what can't be resumed, saying why."""
     if subscription["status"] != "paused":
         raise invalid(
             f"This subscription cannot be resumed because it is not paused. Its status is {subscription['status']}."
