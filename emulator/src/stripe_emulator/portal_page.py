@@ -14,7 +14,13 @@ from stripe_emulator.billing.periods import interval_length
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
 from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.rendering import show
-from stripe_emulator.resources import payment_methods, portal_sessions, subscription_schedules, subscription_updates
+from stripe_emulator.resources import (
+    item_changes,
+    payment_methods,
+    portal_sessions,
+    subscription_schedules,
+    subscription_updates,
+)
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
@@ -105,7 +111,7 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
             engine, subscription, reason="cancellation_requested", feedback=feedback or None, comment=comment or None
         )
         if feature["proration_behavior"] == "always_invoice":
-            subscription_updates.invoice_pending(engine, subscription)
+            item_changes.invoice_pending(engine, subscription)
         return Outcome("complete", redirect=_after(session))
     with engine.changing(subscription, "customer.subscription.updated"):
         subscription_updates.end_at(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, includes, public, renders, show
-from stripe_emulator.resources import checkout_discounts, checkout_methods, customers, prices
+from stripe_emulator.resources import checkout_discounts, checkout_lines, checkout_methods, customers
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.resources.payment_methods import shipping_of
 from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
@@ -56,8 +55,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     customer = _customer(engine, params)
     clock = customer["test_clock"] if customer else None
     now = engine.now(clock)
-    items = [_line_item(engine, item) for item in params.list_of("line_items")]
-    _check_items(items, mode)
+    items = [checkout_lines.make(engine, item) for item in params.list_of("line_items")]
+    checkout_lines.check(items, mode)
     allowed = params.get("allowed_payment_method_types")
     methods = checkout_methods.offered(
         engine,
@@ -156,7 +155,7 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 def list_line_items(engine: Engine, ids: list[str], params: Params) -> Reply:
     """What is being bought."""
-    return [_without_private(item) for item in find(engine, ids[0])["_items"]]
+    return [public(item) for item in find(engine, ids[0])["_items"]]
 
 
 def expire_route(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -198,61 +197,6 @@ def _customer(engine: Engine, params: Params) -> Json | None:
     if "customer" not in params:
         return None
     return customers.existing(engine, params["customer"], param="customer")
-
-
-def _check_items(items: list[Json], mode: str) -> None:
-    if mode == "setup":
-        if items:
-            raise invalid("`line_items` cannot be used in `setup` mode.", param="line_items")
-        return
-    if not items:
-        raise invalid(
-            f"Missing required param: line_items. Checkout Sessions in `{mode}` mode need at least one.",
-            param="line_items",
-            code="parameter_missing",
-        )
-    recurring = [item for item in items if item["_recurring"]]
-    if mode == "subscription" and not recurring:
-        raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.")
-    if mode == "payment" and recurring:
-        raise invalid(
-            "You specified `payment` mode but passed a recurring price. "
-            "Either switch to `subscription` mode or use only one-time prices."
-        )
-    if len({item["_currency"] for item in items}) > 1:
-        raise invalid("All prices must have the same currency.", param="line_items")
-
-
-def _line_item(engine: Engine, sent: Params) -> Json:
-    data = sent.at("price_data")
-    if data:
-        price = prices.from_data(engine, data)
-    elif "price" in sent:
-        price = prices.usable(engine, sent["price"], param=sent.name_of("price"))
-    else:
-        raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
-    quantity = sent.get("quantity")
-    if quantity is None:
-        raise invalid("Quantity is required. Add `quantity` to your line item.", param=sent.name_of("quantity"))
-    if quantity < 1:
-        raise invalid("This value must be greater than or equal to 1.", param=sent.name_of("quantity"))
-    sent.ignore("adjustable_quantity")
-    amount = amount_of(price, quantity)
-    return {
-        **nulls("item"),
-        "id": new_id("li"),
-        "object": "item",
-        "amount_discount": 0,
-        "amount_subtotal": amount,
-        "amount_tax": 0,
-        "amount_total": amount,
-        "currency": price["currency"],
-        "description": engine.find("product", price["product"])["name"],
-        "price": price["id"],
-        "quantity": quantity,
-        "_recurring": price["recurring"] is not None,
-        "_currency": price["currency"],
-    }
 
 
 def _automatic_tax(enabled: bool) -> Json:
@@ -327,16 +271,6 @@ def _subscription_data(engine: Engine, sent: Params, mode: str, now: int) -> Jso
         "description": sent.get("description"),
         "billing_mode": sent.at("billing_mode").get("type", "flexible"),
     }
-
-
-def _without_private(item: Json) -> Json:
-    return public(item)
-
-
-@renders("item")
-def show_line_item(engine: Engine, item: Json) -> Json:
-    """With its price in full."""
-    return {**public(item), "price": show(engine, engine.find("price", item["price"]))}
 
 
 @renders("checkout.session")

@@ -14,7 +14,7 @@ from stripe_emulator.billing.subscribing import Terms, build, first_lines, start
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply
 from stripe_emulator.rendering import show
-from stripe_emulator.resources import customers, prices, subscription_pauses, subscription_updates
+from stripe_emulator.resources import customers, item_changes, prices, subscription_pauses, subscription_updates
 from stripe_emulator.resources.subscriptions import trial_end
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -129,7 +129,7 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         before = subscription["latest_invoice"]
         with engine.changing(subscription, None):
             subscription_updates.schedule_end(engine, subscription, details)
-            invoice = subscription_updates.change_items(engine, subscription, details)
+            invoice = item_changes.change_items(engine, subscription, details)
         if invoice is not None and invoice["id"] != before and behavior == "always_invoice":
             return _as_preview(invoice)
     if subscription["cancel_at"] is not None or subscription["status"] in ("canceled", "incomplete_expired"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator.billing import collection, pausing, pending_updates
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
-from stripe_emulator.resources import subscription_updates
+from stripe_emulator.resources import item_changes
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
@@ -32,7 +32,7 @@ def pause(engine: Engine, ids: list[str], params: Params) -> Reply:
     with engine.changing(subscription, pausing.UPDATED):
         pausing.pause(engine, subscription, unused_from=unused)
         if params.get("invoicing_behavior", "pending_invoice_item") == "invoice":
-            invoice = subscription_updates.invoice_pending(engine, subscription)
+            invoice = item_changes.invoice_pending(engine, subscription)
             if invoice is not None and invoice["status"] == "open":
                 _charge(engine, invoice)
     engine.emit("customer.subscription.paused", subscription)

@@ -12,7 +12,7 @@ from stripe_emulator.billing.subscribing import billing_mode, check_room
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
-from stripe_emulator.resources import customers, payment_methods, schedule_phases, subscription_updates
+from stripe_emulator.resources import customers, item_changes, payment_methods, schedule_phases
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -283,7 +283,7 @@ def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
         credit_unused_time(engine, subscription)
     cancel_subscription(engine, subscription, reason="cancellation_requested")
     if invoice_now:
-        subscription_updates.invoice_pending(engine, subscription)
+        item_changes.invoice_pending(engine, subscription)
     return schedule
 
 

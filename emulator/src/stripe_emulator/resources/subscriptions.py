@@ -13,7 +13,14 @@ from stripe_emulator.events import unannounced
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
-from stripe_emulator.resources import customers, invoice_terms, payment_methods, prices, subscription_updates
+from stripe_emulator.resources import (
+    customers,
+    invoice_terms,
+    item_changes,
+    payment_methods,
+    prices,
+    subscription_updates,
+)
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -239,7 +246,7 @@ def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
         comment=details.get("comment") or None,
     )
     if invoice_now:
-        subscription_updates.invoice_pending(engine, subscription)
+        item_changes.invoice_pending(engine, subscription)
     return subscription
 
 

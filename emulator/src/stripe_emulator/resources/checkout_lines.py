@@ -1,0 +1,80 @@
+"""The lines of a Checkout session: what is being bought."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing.lines import amount_of
+from stripe_emulator.ids import new_id
+from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.rendering import public, renders, show
+from stripe_emulator.resources import prices
+from stripe_emulator.state import Json
+from stripe_emulator.validation.params import Params
+from stripe_emulator.validation.responses import nulls
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+
+def make(engine: Engine, sent: Params) -> Json:
+    """One line of a new session, by a price or its data."""
+    data = sent.at("price_data")
+    if data:
+        price = prices.from_data(engine, data)
+    elif "price" in sent:
+        price = prices.usable(engine, sent["price"], param=sent.name_of("price"))
+    else:
+        raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
+    quantity = sent.get("quantity")
+    if quantity is None:
+        raise invalid("Quantity is required. Add `quantity` to your line item.", param=sent.name_of("quantity"))
+    if quantity < 1:
+        raise invalid("This value must be greater than or equal to 1.", param=sent.name_of("quantity"))
+    sent.ignore("adjustable_quantity")
+    amount = amount_of(price, quantity)
+    return {
+        **nulls("item"),
+        "id": new_id("li"),
+        "object": "item",
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": engine.find("product", price["product"])["name"],
+        "price": price["id"],
+        "quantity": quantity,
+        "_recurring": price["recurring"] is not None,
+        "_currency": price["currency"],
+    }
+
+
+def check(items: list[Json], mode: str) -> None:
+    """Raise what Stripe answers to lines that a session of this mode can't have."""
+    if mode == "setup":
+        if items:
+            raise invalid("`line_items` cannot be used in `setup` mode.", param="line_items")
+        return
+    if not items:
+        raise invalid(
+            f"Missing required param: line_items. Checkout Sessions in `{mode}` mode need at least one.",
+            param="line_items",
+            code="parameter_missing",
+        )
+    recurring = [item for item in items if item["_recurring"]]
+    if mode == "subscription" and not recurring:
+        raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.")
+    if mode == "payment" and recurring:
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. "
+            "Either switch to `subscription` mode or use only one-time prices."
+        )
+    if len({item["_currency"] for item in items}) > 1:
+        raise invalid("All prices must have the same currency.", param="line_items")
+
+
+@renders("item")
+def show_line_item(engine: Engine, item: Json) -> Json:
+    """With its price in full."""
+    return {**public(item), "price": show(engine, engine.find("price", item["price"]))}
