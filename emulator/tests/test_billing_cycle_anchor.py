@@ -166,14 +166,40 @@ def test_a_trial_alone_is_the_anchor(clocked: Clocked) -> None:
 
 
 def test_a_trial_given_later_moves_the_anchor(clocked: Clocked) -> None:
-    """The customer isn't billed at the old boundary; the new cycle is a full one from the trial's end."""
+    """The page's example of July: an invoice of nothing at once, none at the old boundary, then a full cycle."""
     subscription = clocked.subscribe(clocked.pro.id)
     later = MONTH_END + WEEK
-    clocked.shop.api.subscriptions.update(subscription.id, {"trial_end": later, "proration_behavior": "none"})
+    clocked.advance(HALF)
+    on_trial = clocked.shop.api.subscriptions.update(
+        subscription.id, {"trial_end": later, "proration_behavior": "none"}
+    )
+    assert (on_trial.status, on_trial.trial_start, on_trial.billing_cycle_anchor) == ("trialing", HALF, later)
+    assert period(on_trial) == (HALF, later)
     clocked.advance(later + 3601)
     moved = clocked.shop.api.subscriptions.retrieve(subscription.id)
     assert (moved.billing_cycle_anchor, period(moved)[0]) == (later, later)
-    assert invoiced(clocked, subscription.id) == [[(3000, False)], [(3000, False)]]
+    assert invoiced(clocked, subscription.id) == [[(3000, False)], [(0, False)], [(3000, False)]]
+
+
+def test_a_trial_given_later_credits_what_was_paid(clocked: Clocked) -> None:
+    """Allowing you to credit the customer for the days left in the previous cycle that they already paid."""
+    subscription = clocked.subscribe(clocked.pro.id)
+    clocked.advance(HALF)
+    seen = clocked.shop.seen()
+    clocked.shop.api.subscriptions.update(subscription.id, {"trial_end": MONTH_END})
+    assert invoiced(clocked, subscription.id)[-1] == [(-1500, True), (0, False)]
+    assert clocked.shop.api.customers.retrieve(clocked.customer).balance == -1500
+    types = clocked.shop.types_since(seen)
+    assert types[:2] == ["invoiceitem.created", "invoice.created"]
+    assert types[-1] == "customer.subscription.updated"
+
+
+def test_a_longer_trial_is_no_invoice(clocked: Clocked) -> None:
+    """[INF] nothing was paid and nothing is billed; the anchor moves along."""
+    subscription = clocked.shop.subscribe(clocked.customer, clocked.pro.id, trial_end=HALF)
+    longer = clocked.shop.api.subscriptions.update(subscription.id, {"trial_end": MONTH_END})
+    assert (longer.trial_start, longer.trial_end, longer.billing_cycle_anchor) == (FROZEN, MONTH_END, MONTH_END)
+    assert invoiced(clocked, subscription.id) == [[(0, False)]]
 
 
 def test_the_first_part_period_can_be_previewed(clocked: Clocked) -> None:

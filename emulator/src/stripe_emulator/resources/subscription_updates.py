@@ -8,9 +8,8 @@ from stripe_emulator.billing import (
     discounts,
     lines,
     pending_updates,
-    renewal,
     standing,
-    upcoming,
+    trials,
     update_payments,
 )
 from stripe_emulator.billing.subscribing import announce_trial, automatic_tax
@@ -204,27 +203,11 @@ def _trial(engine: Engine, subscription: Json, params: Params) -> None:
     now = engine.now(subscription["test_clock"])
     if end == "now":
         if subscription["status"] == "trialing":
-            _end_trial_now(engine, subscription, now)
+            trials.end_now(engine, subscription)
         return
     if end <= now:
         raise invalid("Timestamp must be in the future.", param="trial_end")
-    subscription.update(
-        status="trialing",
-        trial_end=end,
-        trial_start=subscription["trial_start"] if subscription["status"] == "trialing" else now,
-        billing_cycle_anchor=end,
-        _warned=False,
-    )
-    for item in subscription["items"]:
-        item["current_period_end"] = end
-    upcoming.forgo(engine, subscription)
-
-
-def _end_trial_now(engine: Engine, subscription: Json, now: int) -> None:
-    subscription["trial_end"] = now
-    for item in subscription["items"]:
-        item["current_period_end"] = now
-    renewal.end_trial(engine, subscription, immediately=True)
+    trials.extend(engine, subscription, end, params.get("proration_behavior", "create_prorations"))
 
 
 def _check_pending(params: Params) -> None:

@@ -1,0 +1,72 @@
+"""
+Trials given to a subscription that is there already, and ended before their time.
+
+See https://docs.stripe.com/billing/subscriptions/billing-cycle#change-the-billing-period-using-a-trial-period
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stripe_emulator.billing import collection, invoicing, lines, renewal, upcoming
+from stripe_emulator.billing.changing_plans import Change, prorate_changes
+from stripe_emulator.state import Json
+
+if TYPE_CHECKING:
+    from stripe_emulator.engine import Engine
+
+PAYING = ("active", "past_due", "unpaid")
+
+
+def extend(engine: Engine, subscription: Json, end: int, behavior: str) -> None:
+    """
+    Let a subscription be in trial until `end`, the new anchor of its cycle.
+
+    One that was paid for is credited the rest of its period unless `behavior` is `none`, and gets the trial's invoice
+    of nothing at once.
+    """
+    now = engine.now(subscription["test_clock"])
+    begins = subscription["status"] != "trialing"
+    paying = subscription["status"] in PAYING
+    if paying and behavior != "none":
+        prorate_changes(engine, subscription, [Change(item, None) for item in subscription["items"]], now)
+    subscription.update(
+        status="trialing",
+        trial_end=end,
+        trial_start=now if begins else subscription["trial_start"],
+        billing_cycle_anchor=end,
+        _keeps_anchor=False,
+        _warned=False,
+    )
+    for item in subscription["items"]:
+        item["current_period_end"] = end
+        if begins:
+            item.update(current_period_start=now, _paid=[0, now, end])
+    upcoming.forgo(engine, subscription)
+    if paying:
+        _invoice(engine, subscription, now, end)
+
+
+def end_now(engine: Engine, subscription: Json) -> None:
+    """The first paid period begins now and is invoiced at once."""
+    now = engine.now(subscription["test_clock"])
+    subscription["trial_end"] = now
+    for item in subscription["items"]:
+        item["current_period_end"] = now
+    renewal.end_trial(engine, subscription, immediately=True)
+
+
+def _invoice(engine: Engine, subscription: Json, start: int, end: int) -> None:
+    invoice = invoicing.draft(
+        engine,
+        engine.find("customer", subscription["customer"]),
+        [
+            lines.period_line(engine, subscription, item, start=start, end=end, trial=True)
+            for item in subscription["items"]
+        ],
+        reason="subscription_update",
+        currency=subscription["currency"],
+        subscription=subscription,
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    collection.open_invoice(engine, invoice)
