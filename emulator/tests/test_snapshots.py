@@ -200,6 +200,24 @@ def test_snapshots_are_listed_replaced_and_forgotten(shop: Shop) -> None:
         emulator.restore(first)
 
 
+def test_settings_and_limits_go_back_too(shop: Shop) -> None:
+    def switches() -> list[Any]:
+        return [shop.pages.get(f"/_emulator/{path}").json() for path in ("settings", "rate-limits")]
+
+    def switch(on: bool) -> None:
+        shop.pages.post("/_emulator/settings", json={"wait_for_webhooks": on}).raise_for_status()
+        shop.emulator.limit_rates("live" if on else "off")
+
+    switch(True)
+    before, name = switches(), shop.emulator.snapshot()
+    switch(False)
+    assert switches() != before
+    shop.emulator.restore(name)
+    assert switches() == before
+    shop.emulator.reset()
+    assert switches() == [{**before[0], "wait_for_webhooks": False}, {"limits": None}]
+
+
 def test_a_snapshot_goes_to_a_file_and_to_another_emulator(shop: Shop, tmp_path: Path) -> None:
     subscription = shop.subscribe(shop.customer().id, shop.price().id)
     shop.emulator.advance(days=400)

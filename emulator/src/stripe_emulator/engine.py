@@ -27,6 +27,7 @@ SEEDED_START = 1_798_761_600
 """2027-01-01 00:00 UTC: where the clock of a seeded emulator stands at first."""
 
 _IDS = "_ids"
+_SETTINGS = "_settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Engine:
 
     def __init__(self, store: Store, *, settings: Settings | None = None, seed: int | None = None) -> None:
         self.store = store
-        self.settings = self._initial_settings = settings or Settings()
+        self._initial_settings = settings or Settings()
+        self._read_settings()
         self.base_url = ""
         self.clocks = Clocks(store)
         self.ids = Ids(seed)
@@ -137,20 +139,27 @@ class Engine:
     def reset(self) -> None:
         """Forget every object, event, endpoint, the clock's offset and what was found wrong."""
         self.shape_failures.clear()
-        self.settings = self._initial_settings
         self.replace([])
 
     def change_settings(self, changes: Json) -> None:
         """Let settings be otherwise until the next reset."""
-        self.settings = dataclasses.replace(self.settings, **changes)
+        with self.transaction():
+            row = self.store.get(_SETTINGS) or self.store.add({"id": _SETTINGS, "object": _SETTINGS, "changed": {}})
+            row["changed"].update(changes)
+        self._read_settings()
         self.agenda.load()
 
     def replace(self, rows: list[tuple[str, str]]) -> None:
         """Let the state be another one, as `store.rows()` gave it."""
         self.store.replace(rows)
+        self._read_settings()
         self._resume_seeded()
         self.agenda.load()
         self.on_replace()
+
+    def _read_settings(self) -> None:
+        row = self.store.get(_SETTINGS)
+        self.settings = dataclasses.replace(self._initial_settings, **(row["changed"] if row else {}))
 
     def _resume_seeded(self) -> None:
         if self.ids.seed is None:
