@@ -55,8 +55,8 @@ WORKING: dict[str, dict[str, Any]] = {
     },
     "DELETE /_emulator/faults": {"deliveries": "keep"},
     "POST /_emulator/faults/decline-next": {"times": 1, "nth": 1, "code": "lost_card", "on_session": True},
-    "POST /_emulator/settings": {"wait_for_webhooks": False},
     "POST /_emulator/rate-limits": {"mode": "off", "total": 1000, "per_endpoint": 1000, "search": 1000},
+    "POST /_emulator/settings": {"wait_for_webhooks": True, "search_lag": 1},
     "POST /_emulator/deliveries/{mode}": {},
     "POST /_emulator/deliveries/rules": {
         "action": "delay",

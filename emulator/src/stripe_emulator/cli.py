@@ -35,6 +35,7 @@ def serve(
     seed: Annotated[int | None, typer.Option(help="The same ids in every run, and a clock that stands still.")] = None,
     wait_for_webhooks: Annotated[bool, typer.Option(help="Finalise a draft only once its event was taken.")] = False,
     rate_limits: Annotated[str | None, typer.Option(help="Stripe's rate limits: live or sandbox.")] = None,
+    search_lag: Annotated[int, typer.Option(help="Seconds until search sees what was written.", min=0)] = 0,
     dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
 ) -> None:
     """Serve an emulated Stripe until interrupted."""
@@ -47,7 +48,7 @@ def serve(
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
     listener = _listen(port)
     limits = MODES.get(rate_limits or "")
-    settings = Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks, rate_limits=limits)
+    settings = Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks, rate_limits=limits, search_lag=search_lag)
     engine = Engine(_store(state), settings=settings, seed=seed)
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:

@@ -203,9 +203,9 @@ class Emulator:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         return self.restore(self._post("/_emulator/snapshots", {"snapshot": document})["name"])
 
-    def configure(self, *, wait_for_webhooks: bool | None = None) -> None:
+    def configure(self, *, wait_for_webhooks: bool | None = None, search_lag: int | None = None) -> None:
         """Change settings while it runs, until the next reset; see `Settings` for what they mean."""
-        self._post("/_emulator/settings", {"wait_for_webhooks": wait_for_webhooks})
+        self._post("/_emulator/settings", {"wait_for_webhooks": wait_for_webhooks, "search_lag": search_lag})
 
     def get(self, id: str) -> Json:
         """Any object by id; KeyError when there is none."""

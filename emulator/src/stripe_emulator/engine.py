@@ -19,6 +19,7 @@ from stripe_emulator.clock import GLOBAL, Clocks
 from stripe_emulator.events import changing, emit
 from stripe_emulator.ids import Ids
 from stripe_emulator.protocol.errors import ApiError, no_such
+from stripe_emulator.search.index import Index
 from stripe_emulator.settings import Settings
 from stripe_emulator.state import Json, Store
 from stripe_emulator.validation.responses import ShapeError
@@ -59,6 +60,8 @@ class Engine:
         self._resume_seeded()
         self.agenda = Agenda(self)
         self.agenda.load()
+        self.search_index = Index(self)
+        self.search_index.begin()
         self.request: RequestInfo | None = None
         self.on_commit: Callable[[list[str]], None] = lambda changed: None
         self.on_replace: Callable[[], None] = lambda: None
@@ -148,6 +151,7 @@ class Engine:
             row["changed"].update(changes)
         self._read_settings()
         self.agenda.load()
+        self.search_index.begin()
 
     def replace(self, rows: list[tuple[str, str]]) -> None:
         """Let the state be another one, as `store.rows()` gave it."""
@@ -155,6 +159,7 @@ class Engine:
         self._read_settings()
         self._resume_seeded()
         self.agenda.load()
+        self.search_index.begin()
         self.on_replace()
 
     def _read_settings(self) -> None:
@@ -179,6 +184,7 @@ class Engine:
             self.find(_IDS, _IDS)["drawn"] = dict(self.ids.drawn)
         self.agenda.refresh()
         changed = self.store.commit()
+        self.search_index.note(changed)
         if changed:
             self.on_commit(changed)
 

@@ -29,6 +29,7 @@ class Settings:
     `wait_for_webhooks`: a draft that advances by itself is finalised that long after every endpoint that listens has
     taken its `invoice.created`, and 72 hours after it was made if one has not. A leap over the whole time delivers
     nothing on the way, so that every draft made on it waits to the end.
+    `search_lag`: seconds of the global clock until search sees what was written.
     `upcoming_days`: how long before a renewal `invoice.upcoming` tells of it, None for never.
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
@@ -39,6 +40,7 @@ class Settings:
     dunning_end: Literal["cancel", "unpaid", "past_due"] = "cancel"
     finalize_after: int = 3600
     wait_for_webhooks: bool = False
+    search_lag: int = 0
     debit_settles_after: int = 4 * DAY
     upcoming_days: int | None = 7
     will_be_due_days: int | None = 3

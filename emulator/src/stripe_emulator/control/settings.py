@@ -17,16 +17,17 @@ async def read_settings(request: Request, sent: Sent) -> Json:
 
 
 async def change_settings(request: Request, sent: Sent) -> Json:
-    """`wait_for_webhooks`: may a draft wait for its event's 2xx."""
+    """`wait_for_webhooks`: a draft waits for its event's 2xx; `search_lag`: seconds until search sees what is new."""
     engine = engine_of(request)
-    changed: Json = {"wait_for_webhooks": sent.flag("wait_for_webhooks")}
+    lag = sent.whole("search_lag", engine.settings.search_lag, least=0)
+    changed: Json = {"wait_for_webhooks": sent.flag("wait_for_webhooks"), "search_lag": lag}
     sent.refuse_unread()
     engine.change_settings({name: value for name, value in changed.items() if value is not None})
     return _shown(engine)
 
 
 def _shown(engine: Engine) -> Json:
-    return {"wait_for_webhooks": engine.settings.wait_for_webhooks}
+    return {name: getattr(engine.settings, name) for name in ("wait_for_webhooks", "search_lag")}
 
 
 ROUTES = [

@@ -44,7 +44,9 @@ def _walk(engine: Engine, value: Any, steps: list[str], path: str) -> None:
             _walk(engine, element, steps, path)
         return
     step, rest = steps[0], steps[1:]
-    if value.get("object") == "list":
+    if value.get("object") in ("list", "search_result"):
+        if step == "total_count" and step in value:
+            return
         if step != "data":
             raise _refusal(path, f"You may want to try expanding 'data.{path}' instead.")
         _walk(engine, value["data"], rest, path)

@@ -12,10 +12,7 @@ _COMPARE = {"gt", "gte", "lt", "lte"}
 
 def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
     """The page asked for of values given newest first, and whether there is more in its direction."""
-    limit = params.get("limit", DEFAULT_LIMIT)
-    if not 1 <= limit <= MAX_LIMIT:
-        word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
-        raise invalid(f"This value must be {word}.", param="limit", code="parameter_invalid_integer")
+    limit = limit_of(params)
     after, before = params.get("starting_after"), params.get("ending_before")
     if after and before:
         raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
@@ -29,6 +26,15 @@ def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
         rest = values[: _position(values, before, "ending_before")]
         return rest[-limit:], len(rest) > limit
     return values[:limit], len(values) > limit
+
+
+def limit_of(params: Params) -> int:
+    """How many objects a page has, at most."""
+    limit = int(params.get("limit", DEFAULT_LIMIT))
+    if not 1 <= limit <= MAX_LIMIT:
+        word = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
+        raise invalid(f"This value must be {word}.", param="limit", code="parameter_invalid_integer")
+    return limit
 
 
 def _position(values: list[Json], id: str, param: str) -> int:
