@@ -29,6 +29,12 @@ def test_every_twist_is_tried_alone_and_every_kind_before_any_twice() -> None:
     assert [schedule.twists[0].kind for schedule in schedules] == ["duplicate", "late", "lost"] * 3
 
 
+def test_places_that_are_few_come_before_those_that_are_many() -> None:
+    calls = [Twist(kind, f"POST /v1/customers#{number}") for number in (1, 2) for kind in ("lost-answer", "429")]
+    kinds = [schedule.twists[0].kind for schedule in alone([*TWISTS, *calls], random.Random(0))]
+    assert kinds[:6] == ["duplicate", "lost-answer", "late", "lost", "429", "lost-answer"]
+
+
 def test_several_together_are_distinct_and_at_different_places() -> None:
     some = list(itertools.islice(together(TWISTS, random.Random(0)), 10))
     assert len({frozenset(schedule.twists) for schedule in some}) == 10

@@ -22,7 +22,7 @@ from stripe_emulator.testing import Stripe, assert_survives_chaos
 from tests.support.databases import DatabaseMaker, PostgresDatabases
 from tests.support.surviving import App, Portal, Switchboard, a_switchboard, app_on
 
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "10"))
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "15"))
 MIXED = 60
 CARD = {"cardExpiry": "12 / 40", "cardCvc": "123"}
 GOOD, FAILS_LATER = "5555555555554444", "4000000000000341"

@@ -156,12 +156,18 @@ def a_switchboard() -> Iterator[Switchboard]:
 def app_on(board: Switchboard, databases: DatabaseMaker) -> Any:
     """What `assert_survives_chaos` starts each run with: an empty database, the plans at Stripe, the webhook."""
 
+    furnished: list[str] = []
+
     @contextmanager
     def start(stripe: Stripe) -> Iterator[App]:
         with removed_afterwards(databases, databases.migrated()) as url:
             app = App(board, stripe.url, url)
             try:
-                app.billing.push_catalog()
+                if furnished:
+                    stripe.restore(furnished[0])
+                else:
+                    app.billing.push_catalog()
+                    furnished.append(stripe.snapshot())
                 stripe.add_endpoint(app.webhook_url, WEBHOOK_SECRET, sorted(EVENTS))
                 yield app
             finally:

@@ -27,7 +27,9 @@ logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing 
 # A broken-off answer is meant, and said so hundreds of times it would hide what is not.
 
 HANGS_FOR = 0.05
+LASTING = ("500", "lost-answers")
 REPETITIONS = 2
+"""These kinds meet the call's next repetitions too, so that the retries built into the SDK don't hide them."""
 
 Disturb = Callable[[str], str | None]
 """Told a call's place; the kind of disturbance it meets, or None."""
@@ -45,14 +47,14 @@ class Calls:
         self._own = f"Bearer {own_key}".encode()
         self._router = Router(ROUTES)
         self._numbers: Counter[str] = Counter()
-        self._repeated: Counter[str] = Counter()
+        self._lasting: dict[str, tuple[str, int]] = {}
         self._disturb: Disturb | None = None
         self._meanwhile: Callable[[], None] = lambda: None
 
     def watch(self, disturb: Disturb, *, meanwhile: Callable[[], None]) -> None:
         """Count from now on, from 1."""
         self._numbers.clear()
-        self._repeated.clear()
+        self._lasting.clear()
         self._disturb, self._meanwhile = disturb, meanwhile
 
     def leave_alone(self) -> None:
@@ -96,11 +98,12 @@ class Calls:
         call = self._endpoint(scope["method"], scope["path"])
         self._numbers[call] += 1
         kind = self._disturb(f"{call}#{self._numbers[call]}")
-        if kind == "lost-answers":
-            self._repeated[call] = REPETITIONS
-        elif kind is None and self._repeated[call] > 0:
-            self._repeated[call] -= 1
-            return "lost-answer"
+        if kind is None:
+            kind, left = self._lasting.pop(call, (None, 0))
+        else:
+            left = REPETITIONS if kind in LASTING else 0
+        if kind is not None and left > 0:
+            self._lasting[call] = (kind, left - 1)
         return kind
 
     def _endpoint(self, method: str, path: str) -> str:

@@ -21,7 +21,7 @@ WORDS = {
     "lost": "the event is lost at first and comes at the very end",
     "restart": "the app is killed right after it has acknowledged the event, and started again",
     "429": "Stripe answers 429 to the call",
-    "500": "Stripe answers 500 to the call",
+    "500": "Stripe answers 500 to the call and to its next two repetitions",
     "timeout": "the call hangs and the connection breaks before anything is done",
     "lost-answer": "Stripe does the work of the call, and its answer is lost",
     "lost-answers": "Stripe does the work of the call and of its next two repetitions, and the answers are lost",

@@ -23,7 +23,10 @@ FIRST = (
     "timeout",
     "lost-answers",
 )
-"""Every kind, the most telling first; what is left to time is what a kind before it would mostly show as well."""
+"""Every kind, the most telling first."""
+
+FEW = ("lost-answer", "click-twice", "returns-early", "declined", "closes-tab", "slow")
+"""Kinds that few places have an occasion for, and each place a meaning of its own."""
 
 assert set(FIRST) == set(KINDS)
 
@@ -31,16 +34,22 @@ TOGETHER = (2, 2, 3, 4)
 
 
 def alone(twists: Iterable[Twist], chance: random.Random) -> list[Schedule]:
-    """Each twist by itself, once: every kind gets its turn before any gets another, its places in any order."""
+    """
+    Each twist by itself, once, so that what comes first tells most.
+
+    One of each kind, the rest of those with few places, then the others in turn; the places of a kind in any order.
+    """
     by_kind: dict[str, list[Twist]] = {kind: [] for kind in FIRST}
     for twist in dict.fromkeys(twists):
         by_kind[twist.kind].append(twist)
     for places in by_kind.values():
         chance.shuffle(places)
-    chosen: list[Schedule] = []
+    chosen = [places.pop() for places in by_kind.values() if places]
+    for kind in FEW:
+        chosen += by_kind.pop(kind)
     while any(by_kind.values()):
-        chosen += [Schedule((places.pop(),)) for places in by_kind.values() if places]
-    return chosen
+        chosen += [places.pop() for places in by_kind.values() if places]
+    return [Schedule((twist,)) for twist in chosen]
 
 
 def together(twists: Iterable[Twist], chance: random.Random) -> Iterator[Schedule]:

@@ -55,14 +55,17 @@ class Stripe(Emulator):
             self._api = sdk.StripeClient(KEY, base_addresses={"api": self.url}).v1
         return self._api
 
-    def price(self, lookup_key: str, *, amount: int = 2000, interval: str = "month", currency: str = "usd") -> str:
-        """The id of the price with a lookup key, made if there is none."""
+    def price(
+        self, lookup_key: str, *, amount: int = 2000, interval: str | None = "month", currency: str = "usd"
+    ) -> str:
+        """The id of the price with a lookup key, made if there is none; with no `interval` it is paid once."""
         found = self.api.prices.list({"lookup_keys": [lookup_key]}).data
         if found:
             return str(found[0].id)
         product = self.api.products.create({"name": lookup_key.replace("_", " ").title()}).id
         made = {"product": product, "currency": currency, "unit_amount": amount, "lookup_key": lookup_key}
-        return str(self.api.prices.create({**made, "recurring": {"interval": interval}}).id)
+        recurring = {} if interval is None else {"recurring": {"interval": interval}}
+        return str(self.api.prices.create({**made, **recurring}).id)
 
     def customer(self, email: str, *, card: str | None = "pm_card_visa", **more: Any) -> CustomerBuilder:
         """A customer, by default with a card that works; what follows the dot happens to it."""
