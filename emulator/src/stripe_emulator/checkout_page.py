@@ -14,6 +14,7 @@ from stripe_emulator.billing import discounts
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.billing.payments import confirm, create_intent, fail_authentication
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
 from stripe_emulator.checkout_completion import complete, customer_of, success_url, trial_end_of
 from stripe_emulator.hosted_views import BankInput, CardInput, CheckoutView, DiscountView, LineView, Outcome
@@ -226,7 +227,7 @@ def _line(engine: Engine, item: Json) -> LineView:
         name=product["name"],
         description=product["description"],
         quantity=item["quantity"],
-        unit_amount=price["unit_amount"] or 0,
+        unit_amount=amount_of(price, 1),
         amount=item["amount_subtotal"],
         currency=price["currency"],
         interval=recurring.get("interval"),

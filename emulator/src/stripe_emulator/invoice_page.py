@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stripe_emulator import typed_card
 from stripe_emulator.billing import collection, payments
 from stripe_emulator.billing.challenges import challenge_of
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.hosted_views import CardInput, InvoicePageView, LineView, Outcome
 from stripe_emulator.resources import payment_methods
 from stripe_emulator.resources.payment_intents import invoice_of
@@ -121,7 +122,7 @@ def _line(engine: Engine, line: Json) -> LineView:
         name=line["description"] or "",
         description=None,
         quantity=line["quantity"] or 1,
-        unit_amount=(price["unit_amount"] if price else line["amount"]) or 0,
+        unit_amount=amount_of(price, 1) if price else line["amount"],
         amount=line["amount"],
         currency=line["currency"],
         interval=recurring.get("interval"),

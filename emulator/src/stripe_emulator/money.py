@@ -17,13 +17,23 @@ THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 def text(amount: int, currency: str) -> str:
     """`$29.00`, `¥500`: an amount of minor units in the currency's own way."""
-    digits = 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
-    return str(format_currency(Decimal(amount).scaleb(-digits), currency.upper(), locale="en_US"))
+    return str(format_currency(Decimal(amount).scaleb(-digits(currency)), currency.upper(), locale="en_US"))
+
+
+def digits(currency: str) -> int:
+    """How many decimals a currency's amounts have."""
+    return 0 if currency in NO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
 
 
 def price_text(price: Json) -> str:
     """`$29.00 / month`, `$10.00 / every 3 months`."""
-    amount = text(int(price["unit_amount"] or 0), price["currency"])
+    if price["billing_scheme"] == "tiered":
+        amount = "Tiered pricing"
+    elif price["unit_amount"] is None:
+        exact = Decimal(price["unit_amount_decimal"]).scaleb(-digits(price["currency"]))
+        amount = f"{price['currency'].upper()} {exact.normalize():f}"
+    else:
+        amount = text(price["unit_amount"], price["currency"])
     recurring = price["recurring"]
     if recurring is None:
         return amount

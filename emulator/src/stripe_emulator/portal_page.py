@@ -9,8 +9,8 @@ from stripe_emulator.billing import standing
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.billing.changing_plans import credit_unused_time
-from stripe_emulator.billing.lines import amount_of
 from stripe_emulator.billing.periods import interval_length
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
 from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.rendering import show
@@ -148,7 +148,7 @@ def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[Pric
                 PriceChoice(
                     price_id=id,
                     name=engine.find("product", price["product"])["name"],
-                    amount=price["unit_amount"] or 0,
+                    amount=amount_of(price, 1),
                     currency=price["currency"],
                     interval=price["recurring"]["interval"],
                     interval_count=price["recurring"]["interval_count"],
@@ -280,7 +280,7 @@ def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView
     return SubView(
         id=subscription["id"],
         name=", ".join(names),
-        amount=price["unit_amount"] or 0,
+        amount=amount_of(price, 1),
         currency=price["currency"],
         interval=price["recurring"]["interval"],
         interval_count=price["recurring"]["interval_count"],

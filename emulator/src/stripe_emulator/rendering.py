@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 Renderer = Callable[["Engine", Json], Json]
-Filler = Callable[["Engine", Json], Json | None]
+Filler = Callable[["Engine", Json], Json | list[Json] | None]
 
 _RENDERERS: dict[str, Renderer] = {}
 _INCLUDABLES: dict[tuple[str, str], Filler] = {}

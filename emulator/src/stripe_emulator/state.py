@@ -18,7 +18,7 @@ Json = dict[str, Any]
 OWNED = frozenset({"subscription", "invoice", "invoiceitem"})
 """Kinds kept by customer too: each belongs to one for good."""
 
-VERSION = 1
+VERSION = 2
 """Of the objects' private keys; a file of another version is refused rather than misread."""
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL)"

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import discounts, lines
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.proration import prorate
 from stripe_emulator.billing.stubs import cycle_start
 from stripe_emulator.state import Json
@@ -86,7 +87,7 @@ def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
 
 
 def _whole(engine: Engine, item: Json) -> int:
-    return lines.amount_of(engine.find("price", item["price"]), item["quantity"])
+    return amount_of(engine.find("price", item["price"]), item["quantity"])
 
 
 def _pending(engine: Engine, subscription: Json, item: Json, amount: int, word: str, *, start: int, end: int) -> Json:

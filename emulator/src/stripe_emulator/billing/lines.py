@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing.discounts import lasting
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.money import price_text
 from stripe_emulator.state import Json
@@ -12,11 +13,6 @@ from stripe_emulator.validation.responses import nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
-
-
-def amount_of(price: Json, quantity: int) -> int:
-    """What a quantity of a price costs for one period, in minor units."""
-    return int(price["unit_amount"] or 0) * quantity
 
 
 def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, end: int, trial: bool = False) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing.lines import amount_of
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.rendering import public, renders, show

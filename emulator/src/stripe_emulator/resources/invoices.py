@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, invoicing, lines, sending, standing
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -190,7 +191,7 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
     if amount is None:
         if price is None:
             raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
-        amount = lines.amount_of(price, quantity)
+        amount = amount_of(price, quantity)
     now = engine.now(customer["test_clock"])
     draft = engine.find("invoice", params["invoice"], param="invoice") if params.get("invoice") else None
     item = lines.add_invoice_item(

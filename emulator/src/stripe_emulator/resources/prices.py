@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources.metadata import merged
+from stripe_emulator.resources.price_tiers import exactly, read_tiers
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 from stripe_emulator.validation.responses import nulls
@@ -25,14 +25,15 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 def make(engine: Engine, params: Params, product: str, *, active: bool | None = None) -> Json:
     """Store a price as described, also one from a `price_data`."""
-    amount, decimal = _amount(params)
+    scheme, tiers = params.get("billing_scheme", "per_unit"), read_tiers(params)
+    amount, decimal = _amount(params) if scheme == "per_unit" else (None, None)
     recurring = _recurring(params)
     price: Json = {
         **nulls("price"),
         "id": new_id("price"),
         "object": "price",
         "active": params.get("active", True) if active is None else active,
-        "billing_scheme": "per_unit",
+        "billing_scheme": scheme,
         "created": engine.now(),
         "currency": params["currency"].lower(),
         "livemode": False,
@@ -41,13 +42,13 @@ def make(engine: Engine, params: Params, product: str, *, active: bool | None = 
         "product": product,
         "recurring": recurring,
         "tax_behavior": params.get("tax_behavior", "unspecified"),
+        "tiers_mode": params.get("tiers_mode"),
+        "transform_quantity": params.plain("transform_quantity"),
         "type": "recurring" if recurring else "one_time",
         "unit_amount": amount,
         "unit_amount_decimal": decimal,
+        "_tiers": tiers,
     }
-    scheme = params.get("billing_scheme", "per_unit")
-    if scheme != "per_unit":
-        raise invalid("stripe_emulator prices per unit only", param="billing_scheme")
     key = params.get("lookup_key")
     if key is not None:
         _take_lookup_key(engine, key, transfer=params.get("transfer_lookup_key", False))
@@ -166,6 +167,7 @@ def _product(engine: Engine, params: Params) -> str:
 
 
 def _amount(params: Params) -> tuple[int | None, str]:
+    """In whole minor units if it is, and exactly."""
     amount, decimal = params.get("unit_amount"), params.get("unit_amount_decimal")
     if amount is None and decimal is None:
         raise invalid(
@@ -173,17 +175,7 @@ def _amount(params: Params) -> tuple[int | None, str]:
         )
     if amount is not None and decimal is not None:
         raise invalid("You may only specify one of these parameters: unit_amount, unit_amount_decimal.")
-    if decimal is not None:
-        exact = Decimal(decimal)
-        if exact != exact.to_integral_value():
-            raise invalid("stripe_emulator does not have prices below one minor unit", param="unit_amount_decimal")
-        amount = int(exact)
-    assert amount is not None
-    if amount < 0:
-        raise invalid(
-            "Invalid non-negative integer", param=params.name_of("unit_amount"), code="parameter_invalid_integer"
-        )
-    return amount, str(amount)
+    return exactly(params, "unit_amount")
 
 
 def _recurring(params: Params) -> Json | None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import (
     discounts,
-    lines,
     pending_updates,
     standing,
     trials,
     update_payments,
 )
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import announce_trial, automatic_tax
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply
@@ -173,9 +173,7 @@ def _discounts(engine: Engine, subscription: Json, params: Params) -> None:
     if "discounts" not in params:
         return
     customer = engine.find("customer", subscription["customer"])
-    subtotal = sum(
-        lines.amount_of(engine.find("price", item["price"]), item["quantity"]) for item in subscription["items"]
-    )
+    subtotal = sum(amount_of(engine.find("price", item["price"]), item["quantity"]) for item in subscription["items"])
     wanted = discounts.wishes(
         engine,
         params.list_of("discounts"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, discounts, sending, standing
 from stripe_emulator.billing.changing_plans import credit_unused_time
-from stripe_emulator.billing.lines import amount_of
+from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.events import unannounced
