@@ -280,6 +280,27 @@ def test_a_payment_and_a_setup_leave_what_they_are_for(shop: Shop) -> None:
     assert len(shop.api.payment_methods.list({"customer": customer.id}).data) == 1
 
 
+def test_a_single_payment_keeps_the_card_only_when_asked(shop: Shop) -> None:
+    """docs.stripe.com/api/checkout/sessions/create, payment_intent_data[setup_future_usage]: attached to a customer."""
+    price = shop.api.prices.create(
+        {"product": shop.api.products.create({"name": "Book"}).id, "currency": "usd", "unit_amount": 900}
+    )
+    customer = shop.customer(card=None)
+    line: Any = [{"price": price.id, "quantity": 1}]
+    plain: Any = {"mode": "payment", "line_items": line, "success_url": "http://shop.test/"}
+    paid: Any = {**plain, "customer": customer.id}
+    shop.pay(shop.api.checkout.sessions.create(paid).id)
+    assert shop.api.payment_methods.list({"customer": customer.id}).data == []
+    kept: Any = {**plain, "payment_intent_data": {"setup_future_usage": "off_session", "description": "A book"}}
+    session = shop.api.checkout.sessions.create(kept)
+    shop.pay(session.id, email="new@example.com")
+    done = shop.api.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent"]})
+    assert isinstance(done.payment_intent, stripe.PaymentIntent)
+    assert (done.payment_intent.setup_future_usage, done.payment_intent.description) == ("off_session", "A book")
+    assert done.customer is not None
+    assert len(shop.api.payment_methods.list({"customer": str(done.customer)}).data) == 1
+
+
 def test_contradictions_are_refused(shop: Shop) -> None:
     price, customer = shop.price(), shop.customer(card=None)
     wrong: list[dict[str, Any]] = [

@@ -29,14 +29,16 @@ from stripe_emulator import Emulator, Settings
 
 TRIGGERS = """
 balance.available billing_portal.configuration.created billing_portal.configuration.updated
-billing_portal.session.created charge.captured charge.dispute.created charge.failed charge.refund.updated
-charge.refunded charge.succeeded checkout.session.completed checkout.session.expired coupon.created coupon.deleted
-coupon.updated customer.created customer.deleted customer.subscription.created customer.subscription.deleted
-customer.subscription.paused customer.subscription.trial_will_end customer.subscription.updated customer.updated
-invoice.created invoice.deleted invoice.finalized invoice.marked_uncollectible invoice.paid
-invoice.payment_action_required invoice.payment_failed invoice.sent invoice.updated invoice.voided invoiceitem.created
-invoiceitem.deleted payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created
-payment_intent.payment_failed payment_intent.requires_action payment_intent.succeeded payment_method.attached
+billing_portal.session.created charge.captured charge.dispute.closed charge.dispute.created charge.dispute.updated
+charge.failed charge.refund.updated charge.refunded charge.succeeded checkout.session.async_payment_failed
+checkout.session.async_payment_succeeded checkout.session.completed checkout.session.expired coupon.created
+coupon.deleted coupon.updated customer.created customer.deleted customer.subscription.created
+customer.subscription.deleted customer.subscription.paused customer.subscription.trial_will_end
+customer.subscription.updated customer.updated invoice.created invoice.deleted invoice.finalized
+invoice.marked_uncollectible invoice.paid invoice.payment_action_required invoice.payment_failed
+invoice.payment_succeeded invoice.sent invoice.updated invoice.voided invoiceitem.created invoiceitem.deleted
+payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created payment_intent.payment_failed
+payment_intent.processing payment_intent.requires_action payment_intent.succeeded payment_method.attached
 payment_method.detached payment_method.updated plan.created plan.deleted plan.updated price.created price.updated
 product.created product.deleted product.updated setup_intent.canceled setup_intent.created
 setup_intent.requires_action setup_intent.setup_failed setup_intent.succeeded subscription.payment_failed
@@ -46,6 +48,9 @@ test_helpers.test_clock.created test_helpers.test_clock.deleted test_helpers.tes
 
 STOPS_SHORT = {"subscription_schedule.expiring": 1_579_651_200}
 """Of a clock that its fixture leaves two days before the event's documented moment: the moment."""
+
+COMES_LATER = {"checkout.session.async_payment_failed": 4, "checkout.session.async_payment_succeeded": 4}
+"""Of an event that a bank's answer brings: after how many days."""
 
 EMITTED_AS = {
     "subscription.payment_failed": "invoice.payment_failed",
@@ -106,6 +111,8 @@ def test_the_cli_triggers(event: str, running: Emulator, stripe: Cli) -> None:
     assert "Trigger succeeded" in done.stdout, done.stdout + done.stderr
     if event in STOPS_SHORT:
         _advance(stripe, STOPS_SHORT[event])
+    if event in COMES_LATER:
+        running.advance(days=COMES_LATER[event])
     types = [one["type"] for one in _settled(running)[before:]]
     assert EMITTED_AS.get(event, event) in types
 

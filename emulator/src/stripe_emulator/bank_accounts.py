@@ -137,6 +137,9 @@ _IBANS: dict[str, tuple[str, ...]] = {
 }
 """By country, in the order of the scenarios."""
 
+_FIXTURE_FAILS = "IT60X0542811101000000123456"
+"""What the Stripe CLI's own fixture of checkout.session.async_payment_failed pays with."""
+
 UNUSABLE: dict[str, str] = {
     "AT271904300000055555": "sepa_unsupported_account",
     "BE19510000055555": "sepa_unsupported_account",
@@ -152,6 +155,7 @@ UNUSABLE: dict[str, str] = {
 """IBANs of which no payment method can be made, with Stripe's code."""
 
 ACCOUNTS: dict[str, TestAccount] = {number: account for number, (_, account) in _US.items()}
+ACCOUNTS[_FIXTURE_FAILS] = replace(_SCENARIOS["failed"], country="IT")
 NAMES: dict[str, str] = {f"pm_usBankAccount_{name}": number for number, (name, _) in _US.items() if name}
 for _country, _numbers in _IBANS.items():
     for (_scenario, _account), _iban in zip(_SCENARIOS.items(), _numbers, strict=True):

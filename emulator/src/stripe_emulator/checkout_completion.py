@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def complete(engine: Engine, session: Json, email: str, method: Json | None, intent: Json | None) -> Outcome:
     """Carry out what was bought: attach the payment method, make the customer, subscription and invoice, say so."""
     customer = _settle_customer(engine, session, email, method, intent)
-    if method is not None and customer is not None:
+    if method is not None and customer is not None and method["customer"] is None and _keeps_method(session):
         payment_methods.attach(engine, method, customer["id"])
     invoice: Json | None = None
     if session["mode"] == "subscription":
@@ -92,6 +92,11 @@ def _settled(engine: Engine, intent: Json, attempt: Attempt, method: Json) -> No
         engine.emit("checkout.session.async_payment_failed", session)
 
 
+def _keeps_method(session: Json) -> bool:
+    """Is the payment method for later too? A single payment keeps it only with `setup_future_usage`."""
+    return session["mode"] != "payment" or bool((session.get("_intent_terms") or {}).get("setup_future_usage"))
+
+
 def _settle_customer(
     engine: Engine, session: Json, email: str, method: Json | None, intent: Json | None
 ) -> Json | None:
@@ -102,7 +107,8 @@ def _settle_customer(
             customer["email"] = customer["email"] or email
             customer["name"] = customer["name"] or name
         return customer
-    if session["mode"] != "subscription" and session["customer_creation"] != "always":
+    kept = session["mode"] == "payment" and _keeps_method(session)
+    if session["mode"] != "subscription" and session["customer_creation"] != "always" and not kept:
         return None
     customer = customers.make(engine, clock=session["_clock"], email=email, name=name)
     engine.emit("customer.created", customer)

@@ -34,6 +34,13 @@ IGNORED = (
     "wallet_options",
     "expand",
 )
+INTENT_DETAILS = (
+    "description",
+    "receipt_email",
+    "setup_future_usage",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+)
 MIN_EXPIRY, MAX_EXPIRY = 1800, DAY
 
 
@@ -120,7 +127,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "_clock": clock,
         "_subscription_data": _subscription_data(engine, details, mode, now),
         "_intent_metadata": params.at("payment_intent_data").get("metadata") or {},
-        "_intent_terms": {"shipping": shipping_of(params.at("payment_intent_data"))},
+        "_intent_terms": _intent_terms(params.at("payment_intent_data"), mode),
         "_setup_metadata": params.at("setup_intent_data").get("metadata") or {},
     }
     checkout_discounts.price(engine, session)
@@ -197,6 +204,13 @@ def _customer(engine: Engine, params: Params) -> Json | None:
     if "customer" not in params:
         return None
     return customers.existing(engine, params["customer"], param="customer")
+
+
+def _intent_terms(sent: Params, mode: str) -> Json:
+    """`payment_intent_data`, as the payment intent will have it; a session without one takes none of it."""
+    if sent and mode != "payment":
+        raise invalid("You can not pass `payment_intent_data` in this mode.", param="payment_intent_data")
+    return {"shipping": shipping_of(sent), **{name: sent[name] for name in INTENT_DETAILS if name in sent}}
 
 
 def _automatic_tax(enabled: bool) -> Json:
