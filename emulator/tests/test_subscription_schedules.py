@@ -7,6 +7,7 @@ lives on a test clock, so that seconds are exact.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import stripe
 from emulator.tests.shop import Shop, period
 from emulator.tests.test_portal import hosted, secret
 from emulator.tests.test_prorations import FROZEN, HALF, MONTH_END, Clocked
+from stripe_emulator import Emulator
 
 APRIL = MONTH_END + 31 * 86_400
 """The end of the period that follows: 2027-04-01 00:00 UTC."""
@@ -549,3 +551,32 @@ def test_the_portal_leaves_a_scheduled_subscription_alone(scheduled: Scheduled) 
     scheduled.schedules.release(schedule.id)
     pages.cancel(session, subscription.id, feedback=None, comment=None)
     assert scheduled.current(subscription.id).cancel_at == MONTH_END
+
+
+def test_what_a_schedule_names_can_be_expanded(scheduled: Scheduled) -> None:
+    """[DOC] docs.stripe.com/expand"""
+    subscription = scheduled.subscribe(scheduled.pro.id)
+    schedule = scheduled.schedules.create({"from_subscription": subscription.id})
+    paths = ["subscription", "customer", "phases.items.price"]
+    found = scheduled.schedules.retrieve(schedule.id, {"expand": paths})
+    assert (found.subscription.id, found.customer.id) == (subscription.id, scheduled.customer)
+    assert found.phases[0]["items"][0].price.unit_amount == 3000
+    other_way = scheduled.shop.api.subscriptions.retrieve(subscription.id, {"expand": ["schedule"]})
+    assert isinstance(other_way.schedule, stripe.SubscriptionSchedule)
+
+
+def test_a_schedule_outlives_the_process(tmp_path: Path) -> None:
+    """[README] a killed process comes back with all of it."""
+    state = tmp_path / "stripe.db"
+    with Emulator(state=state) as emulator:
+        shop = Shop(emulator)
+        phase: Any = monthly(shop.price().id)
+        start = int(emulator.now.timestamp()) + 10 * 86_400
+        customer = shop.customer().id
+        id = shop.api.subscription_schedules.create({"customer": customer, "start_date": start, "phases": [phase]}).id
+        shop.pages.close()
+    with Emulator(state=state) as emulator:
+        emulator.advance(days=11)
+        assert emulator.get(id)["status"] == "active"
+        emulator.advance(days=31)
+        assert emulator.get(id)["status"] == "completed"
