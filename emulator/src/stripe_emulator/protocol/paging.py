@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
 DEFAULT_LIMIT, MAX_LIMIT = 10, 100
-_COMPARE = {"gt", "gte", "lt", "lte"}
+_COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
 
 def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
@@ -17,7 +20,8 @@ def page(values: list[Json], params: Params) -> tuple[list[Json], bool]:
     if after and before:
         raise invalid("You may only specify one of these parameters: starting_after, ending_before.")
     if params.get("created") is not None:
-        values = [value for value in values if _created_matches(value, params["created"])]
+        was_created = range_of(params, "created")
+        values = [value for value in values if was_created(value.get("created", value.get("date", 0)))]
     if after:
         position = _position(values, after, "starting_after")
         rest = values[position + 1 :]
@@ -44,14 +48,16 @@ def _position(values: list[Json], id: str, param: str) -> int:
     raise no_such("object", id, param=param)
 
 
-def _created_matches(value: Json, wanted: int | Params) -> bool:
-    created = value.get("created", value.get("date", 0))
-    if isinstance(wanted, int):
-        return bool(created == wanted)
-    bounds = {name: wanted.get(name) for name in _COMPARE}
-    return (
-        (bounds["gt"] is None or created > bounds["gt"])
-        and (bounds["gte"] is None or created >= bounds["gte"])
-        and (bounds["lt"] is None or created < bounds["lt"])
-        and (bounds["lte"] is None or created <= bounds["lte"])
-    )
+def range_of(params: Params, name: str) -> Callable[[int | None], bool]:
+    """
+    Is a number what was asked for: the number itself, or within `gt`, `gte`, `lt` and `lte`?
+
+    Without the parameter every one is; with it, one that is missing never.
+    """
+    wanted = params.get(name)
+    if wanted is None:
+        return lambda number: True
+    if not isinstance(wanted, Params):
+        return lambda number: number == wanted
+    bounds = [(compare, wanted[word]) for word, compare in _COMPARE.items() if word in wanted]
+    return lambda number: number is not None and all(compare(number, bound) for compare, bound in bounds)

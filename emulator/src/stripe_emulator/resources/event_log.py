@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.delivery_rules import DELIVERY
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.settings import DAY
@@ -31,14 +30,13 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     if types is not None and len(types) > MAX_TYPES:
         raise invalid(f"You may specify at most {MAX_TYPES} types.", param="types")
     success = params.get("delivery_success")
-    undelivered = set() if success is None else _undelivered(engine)
     return [
         event
         for event in engine.store.scan("event")
         if event["created"] > engine.now(event["_clock"]) - KEPT_FOR
         and (type is None or _is_of(event, type))
         and (types is None or event["type"] in types)
-        and (success is None or success == (event["id"] not in undelivered))
+        and (success is None or success == (event["pending_webhooks"] == 0))
     ]
 
 
@@ -46,10 +44,6 @@ def _is_of(event: Json, type: str) -> bool:
     if type.endswith("*"):
         return bool(event["type"].startswith(type[:-1]))
     return bool(event["type"] == type)
-
-
-def _undelivered(engine: Engine) -> set[str]:
-    return {delivery["event"] for delivery in engine.store.scan(DELIVERY) if delivery["status"] != "delivered"}
 
 
 ROUTES = [

@@ -8,6 +8,7 @@ from stripe_emulator.billing import collection, invoicing, lines, sending, stand
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
+from stripe_emulator.protocol.paging import range_of
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources import customers, invoice_terms, payment_methods
 from stripe_emulator.resources.invoice_previews import create_preview
@@ -75,9 +76,14 @@ def delete(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Invoices by customer, subscription, status and collection method."""
+    """Invoices by customer, subscription, status, collection method and due date."""
     customer, subscription = params.get("customer"), params.get("subscription")
     status, method = params.get("status"), params.get("collection_method")
+    is_due = range_of(params, "due_date")
+    for name in ("customer", "subscription"):
+        wanted = params.get(name)
+        if wanted is not None and engine.store.get(wanted, name) is None:
+            raise invalid(f"No such {name}: '{wanted}'", param=name, code="resource_missing")
     found = engine.store.scan("invoice") if customer is None else engine.store.of_customer("invoice", customer)
     return [
         invoice
@@ -86,6 +92,7 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
         and (subscription is None or invoicing.subscription_of(invoice) == subscription)
         and status in (None, invoice["status"])
         and method in (None, invoice["collection_method"])
+        and is_due(invoice["due_date"])
     ]
 
 

@@ -11,6 +11,7 @@ from stripe_emulator.billing.subscribing import Terms, announce_trial, build, ch
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.events import unannounced
 from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.protocol.paging import range_of
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
 from stripe_emulator.resources import (
@@ -199,11 +200,15 @@ def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Subscriptions by customer, price and status; canceled ones only when asked for."""
-    customer, price, status, clock = (params.get(name) for name in ("customer", "price", "status", "test_clock"))
-    collection_method = params.get("collection_method")
-    if customer is not None and engine.store.get(customer, "customer") is None:
-        raise invalid(f"No such customer: '{customer}'", param="customer", code="resource_missing")
+    """Subscriptions by customer, price, status and when they begin and end; canceled ones only when asked for."""
+    customer, status, clock = (params.get(name) for name in ("customer", "status", "test_clock"))
+    price, plan = params.get("price"), params.get("plan")
+    collection_method, tax = params.get("collection_method"), params.at("automatic_tax").get("enabled")
+    ends, starts = range_of(params, "current_period_end"), range_of(params, "current_period_start")
+    for name, kind in (("customer", "customer"), ("price", "price"), ("plan", "price")):
+        wanted = params.get(name)
+        if wanted is not None and engine.store.get(wanted, kind) is None:
+            raise invalid(f"No such {name}: '{wanted}'", param=name, code="resource_missing")
     store = engine.store
     found = store.scan("subscription") if customer is None else store.of_customer("subscription", customer)
     return [
@@ -211,9 +216,16 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
         for subscription in found
         if _has_status(subscription, status)
         and (customer is not None or subscription["test_clock"] == clock)
-        and (price is None or any(item["price"] == price for item in subscription["items"]))
+        and all(wanted is None or _has_price(subscription, wanted) for wanted in (price, plan))
         and collection_method in (None, subscription["collection_method"])
+        and tax in (None, subscription["automatic_tax"]["enabled"])
+        and ends(min(item["current_period_end"] for item in subscription["items"]))
+        and starts(max(item["current_period_start"] for item in subscription["items"]))
     ]
+
+
+def _has_price(subscription: Json, price: str) -> bool:
+    return any(item["price"] == price for item in subscription["items"])
 
 
 def _has_status(subscription: Json, wanted: str | None) -> bool:
