@@ -162,6 +162,7 @@ def test_a_call_hangs_and_then_the_connection_breaks(shop: Shop) -> None:
         ({"status": 429, "reason": "moon"}, "reason"),
         ({"status": 429, "code": "lock_timeout", "reason": "global-rate"}, "reason"),
         ({"slow": -1}, "slow"),
+        ({"method": "PATCH"}, "method"),
         ({"should_retry": "maybe"}, "should_retry"),
     ],
 )

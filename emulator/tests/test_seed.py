@@ -148,6 +148,13 @@ def test_a_snapshot_keeps_the_place_in_the_sequence() -> None:
         assert before not in after
 
 
+def test_two_seeded_emulators_side_by_side_leave_each_other_alone() -> None:
+    with Emulator(seed=1) as one, Emulator(seed=1) as other, Emulator() as random:
+        calls = [Calls(emulator.url) for emulator in (one, other, random)]
+        made = [[call("POST", "/v1/customers")["id"] for call in calls] for _ in range(3)]
+        assert all(first == second != third for first, second, third in made)
+
+
 def test_a_seeded_state_file_goes_on_where_it_was(tmp_path: Path) -> None:
     with Emulator(state=tmp_path / "stripe.db", seed=1) as emulator:
         first = Calls(emulator.url)("POST", "/v1/customers")

@@ -34,6 +34,11 @@ async def fail(api: Api, call: Call, fault: Json) -> Response:
     return respond(api.failure(call, _error(fault)))
 
 
+def does_its_work(fault: Json) -> bool:
+    """Is what was asked for done all the same?"""
+    return bool(fault["after_work"]) or (fault["status"] is None and fault["timeout"] is None)
+
+
 def rate_limited(reason: str) -> ApiError:
     """The 429 of a limit; the SDKs do not repeat it by themselves. The words are those of a sandbox."""
     return ApiError(

@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 from stripe_emulator.control import control_routes
 from stripe_emulator.delivery import Deliverer
 from stripe_emulator.engine import Engine
-from stripe_emulator.failing import fail
+from stripe_emulator.failing import does_its_work, fail
 from stripe_emulator.faults import take_fault
 from stripe_emulator.guard import LoopbackOnly
 from stripe_emulator.hosted import Hosted
@@ -121,7 +121,7 @@ async def _serve(engine: Engine, api: Api, limiter: RateLimiter, call: Call) -> 
             fault = take_fault(engine, call.method, call.path)
         if fault is None:
             return respond(api.answer(call)), None
-        return await fail(api, call, fault), "by a fault" + (", its work done" if fault["after_work"] else "")
+        return await fail(api, call, fault), "by a fault" + (", its work done" if does_its_work(fault) else "")
     finally:
         api.end(call)
 

@@ -14,6 +14,8 @@ from stripe_emulator.rendering import public
 from stripe_emulator.settings import RateLimits
 from stripe_emulator.state import Json
 
+METHODS = ("GET", "POST", "DELETE")
+
 
 async def list_faults(request: Request, sent: Sent) -> Json:
     """Faults still to come."""
@@ -30,7 +32,7 @@ async def add_fault(request: Request, sent: Sent) -> Json:
     A 429 has a `code` and a `reason`; `should_retry` is what `Stripe-Should-Retry` says.
     """
     engine = engine_of(request)
-    path, method = sent.needed("path"), sent.text("method")
+    path, method = sent.needed("path"), sent.choice("method", METHODS)
     nth, times = sent.whole("nth", 1), sent.whole("times", 1)
     slow, timeout = sent.number("slow", most=3600), sent.number("timeout", most=3600)
     status = None if "status" not in sent and slow is not None else sent.whole("status", 500, least=400, most=599)
