@@ -19,6 +19,8 @@ def running_emulator() -> Iterator[Emulator]:
 @pytest.fixture
 def shop(running_emulator: Emulator) -> Iterator[Shop]:
     running_emulator.reset()
+    for snapshot in running_emulator.snapshots():  # which a reset leaves
+        running_emulator.forget_snapshot(snapshot["name"])
     shop = Shop(running_emulator)
     yield shop
     shop.pages.close()

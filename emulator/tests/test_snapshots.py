@@ -184,8 +184,6 @@ def test_a_delivery_on_its_way_leaves_no_trace_in_the_restored_state(shop: Shop)
 
 def test_snapshots_are_listed_replaced_and_forgotten(shop: Shop) -> None:
     emulator = shop.emulator
-    for one in emulator.snapshots():
-        emulator.forget_snapshot(one["name"])
     first = emulator.snapshot()
     shop.customer(card=None)
     assert emulator.snapshot("mine") == "mine"
