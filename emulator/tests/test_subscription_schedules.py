@@ -580,3 +580,30 @@ def test_a_schedule_outlives_the_process(tmp_path: Path) -> None:
         assert emulator.get(id)["status"] == "active"
         emulator.advance(days=31)
         assert emulator.get(id)["status"] == "completed"
+
+
+def test_a_trial_may_come_between_paid_phases(scheduled: Scheduled) -> None:
+    """Trials are not for the first phase alone: nothing is to pay for it, and the next phase is billed from its end."""
+    schedule = scheduled.starting(
+        monthly(scheduled.pro.id), monthly(scheduled.business.id, trial=True), monthly(scheduled.business.id)
+    )
+    scheduled.advance(MONTH_END)
+    free = scheduled.current(str(schedule.subscription))
+    assert (free.status, free.trial_start, free.trial_end, period(free)) == (
+        "trialing",
+        MONTH_END,
+        APRIL,
+        (MONTH_END, APRIL),
+    )
+    scheduled.advance(APRIL + HOUR)
+    invoices = scheduled.shop.api.invoices.list({"subscription": str(schedule.subscription)}).data
+    assert [invoice.total for invoice in invoices] == [10_000, 0, 3000]
+
+
+def test_a_trial_in_the_middle_of_a_paid_period_credits_the_rest(scheduled: Scheduled) -> None:
+    now = {"items": [{"price": scheduled.pro.id}], "end_date": HALF}
+    schedule = scheduled.starting(now, monthly(scheduled.pro.id, trial=True))
+    scheduled.advance(HALF)
+    free = scheduled.current(str(schedule.subscription))
+    assert isinstance(free.latest_invoice, stripe.Invoice)
+    assert scheduled.amounts(str(free.latest_invoice.id)) == [(-1500, True), (0, False)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, renewal, upcoming
+from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, renewal, trials
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.phase_items import change_items, interval_of
 from stripe_emulator.protocol.errors import ApiError
@@ -39,11 +39,13 @@ def apply(
             pending_updates.expire(engine, subscription)
         inherit(subscription, schedule, phase)
         apply_discounts(engine, subscription, phase)
-        _set_trial(engine, subscription, phase, now)
+        on_trial = _set_trial(engine, subscription, phase, behavior, now)
         old = copy.deepcopy(subscription["items"])
         changes = change_items(engine, subscription, phase, now)
         if _resets_anchor(engine, subscription, schedule, phase, old, entering=entering):
             changes = _reset(subscription, old, now)
+        if on_trial:
+            trials.invoice(engine, subscription)
         _bill(engine, subscription, changes, behavior, now)
 
 
@@ -81,24 +83,17 @@ def _held(engine: Engine, subscription: Json, named: Json) -> str | None:
     return None
 
 
-def _set_trial(engine: Engine, subscription: Json, phase: Json, now: int) -> None:
+def _set_trial(engine: Engine, subscription: Json, phase: Json, behavior: str, now: int) -> bool:
+    """Begin, move or end a trial as the phase says; says whether one begins for what was paid until now."""
     end = phase["trial_end"]
     if end is not None and end > now:
-        if subscription["trial_end"] != end:
-            subscription.update(
-                status="trialing",
-                trial_end=end,
-                trial_start=now if subscription["status"] != "trialing" else subscription["trial_start"],
-                billing_cycle_anchor=end,
-                _warned=False,
-            )
-        for item in subscription["items"]:
-            item["current_period_end"] = end
-        upcoming.forgo(engine, subscription)
+        if subscription["status"] != "trialing" or subscription["trial_end"] != end:
+            return trials.extend(engine, subscription, end, behavior)
     elif subscription["status"] == "trialing":
         subscription["trial_end"] = now
         for item in subscription["items"]:
             item["current_period_end"] = now
+    return False
 
 
 def _resets_anchor(

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 PAYING = ("active", "past_due", "unpaid")
 
 
-def extend(engine: Engine, subscription: Json, end: int, behavior: str) -> None:
-    """
-    Let a subscription be in trial until `end`, the new anchor of its cycle.
+def give(engine: Engine, subscription: Json, end: int, behavior: str) -> None:
+    """A trial until `end`. One that was paid for gets the trial's invoice of nothing at once."""
+    if extend(engine, subscription, end, behavior):
+        invoice(engine, subscription)
 
-    One that was paid for is credited the rest of its period unless `behavior` is `none`, and gets the trial's invoice
-    of nothing at once.
+
+def extend(engine: Engine, subscription: Json, end: int, behavior: str) -> bool:
+    """
+    Let a subscription be in trial until `end`, the new anchor of its cycle; says whether it was paid for until now.
+
+    Then it is credited the rest of its period unless `behavior` is `none`.
     """
     now = engine.now(subscription["test_clock"])
     begins = subscription["status"] != "trialing"
@@ -43,8 +48,7 @@ def extend(engine: Engine, subscription: Json, end: int, behavior: str) -> None:
         if begins:
             item.update(current_period_start=now, _paid=[0, now, end])
     upcoming.forgo(engine, subscription)
-    if paying:
-        _invoice(engine, subscription, now, end)
+    return paying
 
 
 def end_now(engine: Engine, subscription: Json) -> None:
@@ -56,8 +60,10 @@ def end_now(engine: Engine, subscription: Json) -> None:
     renewal.end_trial(engine, subscription, immediately=True)
 
 
-def _invoice(engine: Engine, subscription: Json, start: int, end: int) -> None:
-    invoice = invoicing.draft(
+def invoice(engine: Engine, subscription: Json) -> None:
+    """The invoice of a trial that begins: nothing is to pay for it."""
+    start, end = engine.now(subscription["test_clock"]), subscription["trial_end"]
+    made = invoicing.draft(
         engine,
         engine.find("customer", subscription["customer"]),
         [
@@ -68,5 +74,5 @@ def _invoice(engine: Engine, subscription: Json, start: int, end: int) -> None:
         currency=subscription["currency"],
         subscription=subscription,
     )
-    subscription["latest_invoice"] = invoice["id"]
-    collection.open_invoice(engine, invoice)
+    subscription["latest_invoice"] = made["id"]
+    collection.open_invoice(engine, made)

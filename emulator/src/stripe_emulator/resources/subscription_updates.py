@@ -205,7 +205,7 @@ def _trial(engine: Engine, subscription: Json, params: Params) -> None:
         return
     if end <= now:
         raise invalid("Timestamp must be in the future.", param="trial_end")
-    trials.extend(engine, subscription, end, params.get("proration_behavior", "create_prorations"))
+    trials.give(engine, subscription, end, params.get("proration_behavior", "create_prorations"))
 
 
 def _check_pending(params: Params) -> None:
