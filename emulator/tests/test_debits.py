@@ -7,17 +7,32 @@ Payments by debit of a bank account, whose bank answers days later.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
 from emulator.tests.shop import SUCCESS, Shop
-from stripe_emulator import Emulator
+from emulator.tests.support.waiting import eventually
+from stripe_emulator import Emulator, Settings
 from stripe_emulator.bank_accounts import ACCOUNTS, NAMES
 
 BOTH: Any = {"allowed_payment_method_types": ["card", "us_bank_account"]}
 SHORT = "000222222227"
+
+
+@contextmanager
+def a_shop(**how: Any) -> Iterator[Shop]:
+    """A shop at an emulator of its own."""
+    with Emulator(**how) as emulator:
+        shop = Shop(emulator)
+        try:
+            yield shop
+        finally:
+            shop.pages.close()
 
 
 def buy(shop: Shop, **more: Any) -> stripe.checkout.Session:
@@ -393,3 +408,58 @@ def test_setup_mode_saves_an_account(shop: Shop) -> None:
     done = shop.api.checkout.sessions.retrieve(session.id)
     assert (done.status, done.payment_status) == ("complete", "no_payment_required")
     assert shop.api.payment_methods.list({"customer": customer.id}).data[0].type == "us_bank_account"
+
+
+def test_the_pages_show_an_account_and_ask_for_nothing_twice(shop: Shop) -> None:
+    """A hosted invoice that is being paid offers no button; the portal names the bank."""
+    customer = subscriber(shop, "pm_usBankAccount_success")
+    subscription = shop.subscribe(customer.id, shop.price().id, expand=["latest_invoice"])
+    assert isinstance(subscription.latest_invoice, stripe.Invoice)
+    page = shop.pages.get(str(subscription.latest_invoice.hosted_invoice_url))
+    assert page.status_code == 200
+    assert 'id="pay-invoice"' not in page.text
+    portal = shop.pages.get(shop.portal(customer.id).url).text
+    assert "Stripe Test Bank •••• 6789" in portal
+    assert "Expires" not in portal
+
+
+def test_a_debit_outlives_a_restart(tmp_path: Path) -> None:
+    """The bank's answer is owed by the state file, not by the process."""
+    state = tmp_path / "stripe.db"
+    with a_shop(state=state) as before:
+        session = buy(before)
+        before.debit(session.id)
+    with a_shop(state=state) as after:
+        after.emulator.advance(days=4)
+        assert after.api.checkout.sessions.retrieve(session.id).payment_status == "paid"
+
+
+def test_a_clocks_debits_are_answered_by_its_time(shop: Shop) -> None:
+    """docs.stripe.com/billing/testing/test-clocks: what is due on a clock happens on that clock alone."""
+    clocks = shop.api.test_helpers.test_clocks
+    clock = clocks.create({"frozen_time": 1_801_440_000})
+    customer = shop.customer(card=None, clock=clock.id)
+    shop.give_card(customer.id, "pm_usBankAccount_success")
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    shop.emulator.advance(days=10)
+    invoice = str(subscription.latest_invoice)
+    assert shop.api.invoices.retrieve(invoice).status == "open"
+    clocks.advance(clock.id, {"frozen_time": 1_801_440_000 + 4 * 86_400})
+    eventually(lambda: clocks.retrieve(clock.id).status == "ready")
+    assert shop.api.invoices.retrieve(invoice).status == "paid"
+
+
+def test_the_bank_may_answer_sooner_by_a_setting() -> None:
+    with a_shop(settings=Settings(debit_settles_after=60)) as shop:
+        session = buy(shop)
+        shop.debit(session.id)
+        shop.emulator.advance(seconds=60)
+        assert shop.api.checkout.sessions.retrieve(session.id).payment_status == "paid"
+
+
+def test_the_account_may_offer_debits_without_being_asked() -> None:
+    """[DOC] dynamic payment methods: what is turned on and takes the currency, less what is excluded."""
+    with a_shop(settings=Settings(payment_method_types=("card", "us_bank_account", "sepa_debit"))) as shop:
+        price = shop.price().id
+        assert shop.session(price).payment_method_types == ["card", "us_bank_account"]
+        assert shop.session(price, excluded_payment_method_types=["card"]).payment_method_types == ["us_bank_account"]

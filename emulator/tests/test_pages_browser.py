@@ -67,6 +67,31 @@ def test_checkout_from_a_decline_over_3d_secure_to_the_shop(shop: Shop, merchant
     expect(page).to_have_url(f"{merchant}/thanks")
 
 
+def test_checkout_with_a_bank_account(shop: Shop, merchant: str, page: Page) -> None:
+    session = shop.session(
+        shop.price(2900).id,
+        success_url=f"{merchant}/done?s={{CHECKOUT_SESSION_ID}}",
+        allowed_payment_method_types=["card", "us_bank_account"],
+    )
+    assert session.url is not None
+    page.goto(session.url)
+    page.get_by_label("Email").fill("ada@example.com")
+    expect(page.get_by_label("Account number")).to_be_hidden()
+    page.get_by_label("Bank account", exact=True).check()
+    expect(page.get_by_label("Card number")).to_be_hidden()
+    page.get_by_label("Routing number").fill("110000000")
+    page.get_by_label("Account number").fill("123")
+    page.get_by_label("Account holder").fill("Ada Lovelace")
+    page.click("#submit")
+    expect(page.get_by_role("alert")).to_contain_text("test bank account number")
+    expect(page.get_by_label("Account holder")).to_have_value("Ada Lovelace")
+    page.get_by_label("Routing number").fill("110000000")
+    page.get_by_label("Account number").fill("000123456789")
+    page.click("#submit")
+    expect(page).to_have_url(f"{merchant}/thanks")
+    assert shop.api.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
+
+
 def test_the_portal_from_the_card_to_the_undone_cancellation(shop: Shop, page: Page) -> None:
     customer = shop.customer()
     shop.subscribe(customer.id, shop.price(2900, name="Pro").id)

@@ -53,8 +53,8 @@ def view(engine: Engine, invoice: Json) -> InvoicePageView:
 
 
 def is_payable(invoice: Json) -> bool:
-    """Is it open with something due?"""
-    return bool(invoice["status"] == "open" and invoice["amount_remaining"] > 0)
+    """Is it open with something due, and no bank about to pay it?"""
+    return bool(invoice["status"] == "open" and invoice["amount_remaining"] > 0 and not invoice.get("_processing"))
 
 
 def pay(engine: Engine, invoice: Json, card: CardInput | None, *, back: str) -> Outcome:
