@@ -187,6 +187,21 @@ def test_card_numbers_and_secrets_are_never_shown(shop: Shop) -> None:
     assert str(endpoint.secret) not in read(shop, f"/objects/{endpoint.id}")
 
 
+def test_a_card_number_in_the_wrong_place_is_masked_too(shop: Shop) -> None:
+    for path in ("/v1/customers", "/v1/payment_methods"):
+        shop.http("POST", path, data={"description": "paid with 4000 0025 0000 3155", "pan": "5555555555554444"})
+    ids = re.findall(r"/requests/(req_\w+)", read(shop, "/requests"))
+    shown = "".join(read(shop, f"/requests/{id}") for id in ids)
+    assert "•••• 3155" in shown
+    assert "4000 0025 0000 3155" not in shown
+    assert "5555555555554444" not in shown
+
+
+def test_the_number_of_an_invoice_is_no_secret(shop: Shop) -> None:
+    invoice = shop.api.invoices.retrieve(str(a_subscription(shop).latest_invoice))
+    assert str(invoice.number) in read(shop, request_of(invoice))
+
+
 def test_everything_shown_is_escaped(shop: Shop) -> None:
     name = "<script>alert(1)</script>"
     customer = shop.api.customers.create({"name": name, "metadata": {name: name}})
@@ -217,6 +232,7 @@ def test_nothing_is_loaded_from_elsewhere_or_kept(shop: Shop) -> None:
         ({"Origin": "http://localhost:8000", "Sec-Fetch-Site": "cross-site"}, 303),
         ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 303),
         ({"Origin": "https://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
         ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
     ],

@@ -43,8 +43,8 @@ def _comes_from_elsewhere(scope: Scope, headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is not None and origin != "null":
         return not _is_loopback(origin)
-    # Programs send neither header; every browser sends this one.
-    return headers.get("sec-fetch-site", "same-origin") == "cross-site"
+    # Programs send neither header; every browser sends this one, and only a browser sends the origin `null`.
+    return headers.get("sec-fetch-site", "same-origin" if origin is None else "cross-site") == "cross-site"
 
 
 def _is_loopback(url: str) -> bool:

@@ -11,19 +11,18 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
 
+from stripe_emulator.masking import masked
 from stripe_emulator.protocol.api import Call
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.protocol.forms import decode
 from stripe_emulator.responding import CutOff
 
 KEPT = 500
-_NUMBERS = frozenset({"number", "account_number", "iban"})
-_SECRETS = frozenset({"cvc", "secret", "client_secret", "signing_secret"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,11 @@ class Exchange:
     at: float
     method: str
     path: str
-    encoded: str
+    encoded: str = field(repr=False)
     idempotency_key: str | None
     status: int | None
     seconds: float
-    answer: str
+    answer: str = field(repr=False)
     note: str | None = None
 
     @property
@@ -56,13 +55,13 @@ class Exchange:
             sent = decode(self.encoded)
         except ApiError:
             return {"": "(not a form)"}
-        masked: dict[str, Any] = _masked(sent)
-        return masked
+        shown: dict[str, Any] = masked(sent)
+        return shown
 
     def answered(self) -> Any:
         """The answer, without secrets."""
         try:
-            return _masked(json.loads(self.answer))
+            return masked(json.loads(self.answer))
         except ValueError:
             return None
 
@@ -103,20 +102,3 @@ class RequestLog:
     def clear(self) -> None:
         """Forget them all."""
         self._exchanges.clear()
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _mask(name, inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_masked(one) for one in value]
-    return value
-
-
-def _mask(name: str, value: Any) -> Any:
-    if isinstance(value, str) and value:
-        if name in _NUMBERS and any(letter.isdigit() for letter in value):
-            return f"•••• {value[-4:]}"
-        if name in _SECRETS:
-            return "••••"
-    return _masked(value)
