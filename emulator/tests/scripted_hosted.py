@@ -142,6 +142,7 @@ def an_invoice(**changes: Any) -> InvoicePageView:
         customer_email="ada@example.com",
         lines=[a_line(name="1 × Basic (at $9.00 / month)", description="Nov 22, 2026 – Dec 22, 2026")],
         subtotal=900,
+        tax=0,
         total=900,
         amount_due=900,
         amount_paid=0,

@@ -134,6 +134,8 @@ def _subscribe(
         discounts=[wish] if wish else [],
         checkout_session=session["id"],
         automatic_tax=session["automatic_tax"]["enabled"],
+        default_tax_rates=data["default_tax_rates"],
+        item_tax_rates=dict(enumerate(item["_tax_rates"] for item in session["_items"] if item["_recurring"])),
     )
     items: list[tuple[Json, int, Json]] = [
         (engine.find("price", item["price"]), item["quantity"], {}) for item in session["_items"] if item["_recurring"]
@@ -178,6 +180,7 @@ def _add_once(engine: Engine, customer: Json, subscription: Json, item: Json) ->
         end=now,
         proration=False,
         subscription=subscription["id"],
+        tax_rates=item["_tax_rates"],
     )
 
 

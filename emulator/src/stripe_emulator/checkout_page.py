@@ -51,6 +51,7 @@ def view(engine: Engine, session: Json) -> CheckoutView:
         merchant_name=engine.settings.merchant_name,
         takes_codes=bool(session["allow_promotion_codes"]),
         discount=_discount(engine, session),
+        tax=(session["total_details"] or {"amount_tax": 0})["amount_tax"],
         payment_method_types=tuple(session["payment_method_types"]),
     )
 

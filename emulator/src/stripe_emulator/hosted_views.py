@@ -86,7 +86,7 @@ class DiscountView:
 class CheckoutView:
     """
     A Checkout page. `status` is open, complete or expired. `amount_total` is a full period's price without discount,
-    `due_today` what the button charges now (0 in a trial). `takes_codes`: promotion codes may be typed.
+    `due_today` what the button charges now (0 in a trial). `tax` is in it. `takes_codes`: promotion codes may be typed.
     `email_locked`: the customer already has an address, it can't be changed. `payment_method_types` are what one may
     pay with.
     """
@@ -109,6 +109,7 @@ class CheckoutView:
     livemode: bool = False
     takes_codes: bool = False
     discount: DiscountView | None = None
+    tax: int = 0
     payment_method_types: tuple[MethodType, ...] = ("card",)
 
 
@@ -205,6 +206,7 @@ class InvoicePageView:
     customer_email: str | None
     lines: list[LineView]
     subtotal: int
+    tax: int
     total: int
     amount_due: int
     amount_paid: int

@@ -40,6 +40,7 @@ def view(engine: Engine, invoice: Json) -> InvoicePageView:
         customer_email=invoice["customer_email"],
         lines=[_line(engine, line) for line in invoice["lines"]],
         subtotal=invoice["subtotal"],
+        tax=sum(tax["amount"] for tax in invoice["total_taxes"]),
         total=invoice["total"],
         amount_due=invoice["amount_due"],
         amount_paid=invoice["amount_paid"],

@@ -108,5 +108,6 @@ def _pending(engine: Engine, subscription: Json, item: Json, amount: int, word: 
         proration=True,
         subscription=subscription["id"],
         subscription_item=item["id"],
+        tax_rates=item["tax_rates"],
         metadata=dict(subscription["metadata"]),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import balance, discounts
+from stripe_emulator.billing import balance, discounts, taxes
 from stripe_emulator.billing.lines import line_of, pending_items
 from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.ids import new_id, token
@@ -79,7 +79,7 @@ def draft(
         "customer_shipping": customer["shipping"],
         "customer_tax_exempt": customer["tax_exempt"],
         "customer_tax_ids": [],
-        "default_tax_rates": [],
+        "default_tax_rates": list(subscription["default_tax_rates"]) if subscription else [],
         "discounts": discounts.lasting(engine, subscription["discounts"], at or now) if subscription else [],
         "issuer": {"type": "self"},
         "lines": all_lines,
@@ -129,14 +129,16 @@ def draft(
 def add_up(engine: Engine, invoice: Json, starting: int) -> None:
     """Sum a draft's lines; `starting` is what the customer owes (or, negative, is owed) besides."""
     discounts.apply(engine, invoice)
+    taxes.apply(engine, invoice)
     subtotal = sum(line["amount"] for line in invoice["lines"])
-    total = subtotal - sum(cut["amount"] for cut in invoice["total_discount_amounts"])
+    on_top, within = taxes.added(invoice["total_taxes"]), taxes.included(invoice["total_taxes"])
+    total = subtotal - sum(cut["amount"] for cut in invoice["total_discount_amounts"]) + on_top
     due = 0 if total < 0 else max(0, total + starting)
     invoice.update(
         subtotal=subtotal,
-        subtotal_excluding_tax=subtotal,
+        subtotal_excluding_tax=subtotal - within,
         total=total,
-        total_excluding_tax=total,
+        total_excluding_tax=total - on_top - within,
         starting_balance=starting,
         amount_due=due,
         amount_remaining=due,
@@ -353,6 +355,7 @@ def _next_number(customer: Json) -> str:
 def show_invoice(engine: Engine, invoice: Json) -> Json:
     """With its first lines and, once finalised, the addresses of its pages."""
     shown = public(invoice)
+    shown["default_tax_rates"] = taxes.shown(engine, invoice["default_tax_rates"])
     url = f"/v1/invoices/{invoice['id']}/lines"
     shown["lines"] = as_list(shown["lines"][:LINES_SHOWN], url, has_more=len(invoice["lines"]) > LINES_SHOWN)
     if invoice["status"] != "draft":

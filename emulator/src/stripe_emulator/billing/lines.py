@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing import taxes
 from stripe_emulator.billing.discounts import lasting
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.money import price_text
+from stripe_emulator.rendering import public, renders
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import nulls
 
@@ -33,6 +35,7 @@ def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, e
         subscription=subscription["id"],
         discounts=lasting(engine, item["discounts"], start),
         unit_amount=0 if trial else None,
+        tax_rates=item["tax_rates"],
         parent={
             "invoice_item_details": None,
             "subscription_item_details": {
@@ -90,6 +93,7 @@ def line_of(engine: Engine, pending: Json) -> Json:
         parent=parent,
         discountable=pending["discountable"],
         discounts=list(pending["discounts"]),
+        tax_rates=pending["tax_rates"],
     )
 
 
@@ -125,6 +129,7 @@ def add_invoice_item(
     subscription_item: str | None = None,
     invoice: str | None = None,
     metadata: Json | None = None,
+    tax_rates: list[str] | None = None,
     emit: bool = True,
 ) -> Json:
     """Something to be put on the customer's next invoice (or on a given draft)."""
@@ -155,7 +160,7 @@ def add_invoice_item(
             "proration": proration,
             "quantity": quantity,
             "quantity_decimal": str(quantity),
-            "tax_rates": [],
+            "tax_rates": list(tax_rates or []),
             "test_clock": customer["test_clock"],
             "_subscription": subscription,
             "_subscription_item": subscription_item,
@@ -202,6 +207,7 @@ def _line(
     unit_amount: int | None = None,
     discountable: bool = True,
     discounts: list[str] | None = None,
+    tax_rates: list[str] | None = None,
 ) -> Json:
     pricing = pricing_of(price)
     if pricing is not None and unit_amount is not None:
@@ -228,4 +234,11 @@ def _line(
         "subscription": subscription,
         "subtotal": amount,
         "taxes": [],
+        "_tax_rates": list(tax_rates or []),
     }
+
+
+@renders("invoiceitem")
+def show_invoice_item(engine: Engine, pending: Json) -> Json:
+    """With its tax rates in full."""
+    return {**public(pending), "tax_rates": taxes.shown(engine, pending["tax_rates"])}

@@ -43,6 +43,9 @@ class Terms:
     billing_mode: str = "flexible"
     off_session: bool = False
     automatic_tax: bool = False
+    default_tax_rates: list[str] = field(default_factory=list)
+    item_tax_rates: dict[int, list[str]] = field(default_factory=dict)
+    """By the items' positions."""
     discounts: list[Wish] = field(default_factory=list)
     item_discounts: dict[int, list[Wish]] = field(default_factory=dict)
     """By the items' positions."""
@@ -92,7 +95,7 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         "customer": customer["id"],
         "days_until_due": terms.days_until_due,
         "default_payment_method": terms.default_payment_method,
-        "default_tax_rates": [],
+        "default_tax_rates": list(terms.default_tax_rates),
         "description": terms.description,
         "discounts": [],
         "invoice_settings": {
@@ -121,9 +124,11 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         "_keeps_anchor": terms.trial_end_anchor == "unchanged" or (wished and terms.trial_end_anchor is None) or False,
         "_warned": False,
     }
-    for price, quantity, metadata in items:
+    for position, (price, quantity, metadata) in enumerate(items):
         end = terms.trial_end or first_period_end(price, anchor, now)
-        subscription["items"].append(make_item(engine, subscription, price, quantity, metadata, start=now, end=end))
+        item = make_item(engine, subscription, price, quantity, metadata, start=now, end=end)
+        item["tax_rates"] = list(terms.item_tax_rates.get(position, []))
+        subscription["items"].append(item)
     engine.store.add(subscription)
     _redeem(engine, customer, subscription, terms)
     if customer["currency"] is None:

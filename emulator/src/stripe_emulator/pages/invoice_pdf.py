@@ -73,7 +73,8 @@ def _columns(document: Document, y: float) -> float:
 
 
 def _totals(document: Document, view: InvoicePageView, y: float) -> None:
-    rows = [("Subtotal", view.subtotal), ("Total", view.total), ("Amount paid", view.amount_paid)]
+    tax = [("Tax", view.tax)] if view.tax else []
+    rows = [("Subtotal", view.subtotal), *tax, ("Total", view.total), ("Amount paid", view.amount_paid)]
     if y - 20 * (len(rows) + 1) < _BOTTOM:
         document.new_page()
         y = _TOP

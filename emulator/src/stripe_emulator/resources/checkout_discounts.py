@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts
+from stripe_emulator.billing import discounts, taxes
 from stripe_emulator.billing.discounts import Wish
 from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.protocol.errors import invalid
@@ -107,14 +107,30 @@ def price(engine: Engine, session: Json) -> None:
     wish = wish_of(engine, session)
     amounts = [item["amount_subtotal"] for item in charged]
     off = discounts.take(wish.terms, lines, amounts, session["currency"]) if wish else [0] * len(charged)
+    cuts = {item["id"]: amount for item, amount in zip(charged, off, strict=True)}
     for item in items:
-        item.update(amount_discount=0, amount_total=item["amount_subtotal"])
-    for item, amount in zip(charged, off, strict=True):
-        item.update(amount_discount=amount, amount_total=item["amount_subtotal"] - amount)
+        _price_item(engine, session, item, cuts.get(item["id"], 0))
     session.update(
         amount_subtotal=sum(amounts),
-        amount_total=sum(amounts) - sum(off),
-        total_details={**session["total_details"], "amount_discount": sum(off)},
+        amount_total=sum(item["amount_total"] for item in charged),
+        total_details={
+            **session["total_details"],
+            "amount_discount": sum(off),
+            "amount_tax": sum(item["amount_tax"] for item in charged),
+        },
+    )
+
+
+def _price_item(engine: Engine, session: Json, item: Json, off: int) -> None:
+    customer = _customer(engine, session)
+    defaults = (session["_subscription_data"] or {}).get("default_tax_rates", [])
+    rates = item["_tax_rates"] or defaults
+    exempt = customer["tax_exempt"] if customer else "none"
+    found = taxes.on(engine, item["amount_subtotal"] - off, rates, exempt=exempt)
+    item.update(
+        amount_discount=off,
+        amount_tax=sum(tax["amount"] for tax in found),
+        amount_total=item["amount_subtotal"] - off + taxes.added(found),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing import taxes
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
@@ -46,6 +47,7 @@ def make(engine: Engine, sent: Params) -> Json:
         "price": price["id"],
         "quantity": quantity,
         "_recurring": price["recurring"] is not None,
+        "_tax_rates": taxes.read(engine, sent, "tax_rates"),
         "_currency": price["currency"],
     }
 

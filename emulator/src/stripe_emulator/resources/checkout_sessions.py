@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
+from stripe_emulator.billing import taxes
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -283,6 +284,7 @@ def _subscription_data(engine: Engine, sent: Params, mode: str, now: int) -> Jso
         "missing_payment_method": missing_payment_method(sent),
         "metadata": sent.get("metadata") or {},
         "description": sent.get("description"),
+        "default_tax_rates": taxes.read(engine, sent, "default_tax_rates"),
         "billing_mode": sent.at("billing_mode").get("type", "flexible"),
     }
 

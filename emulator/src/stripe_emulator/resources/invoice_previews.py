@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, pausing, schedules, upcoming
+from stripe_emulator.billing import discounts, invoicing, lines, pausing, schedules, taxes, upcoming
 from stripe_emulator.billing.subscribing import Terms, build, first_lines, starts_free
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply
@@ -79,6 +79,9 @@ def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> 
         trial_end=trial_end(details, now),
         billing_cycle_anchor=_new_anchor(details),
         proration_behavior=details.get("proration_behavior", "create_prorations"),
+        item_tax_rates={
+            position: taxes.read(engine, item, "tax_rates") for position, item in enumerate(details.list_of("items"))
+        },
     )
     subscription = build(engine, customer, items, terms)
     if starts_free(engine, subscription, terms):

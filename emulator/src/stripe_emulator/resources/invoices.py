@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, lines, sending, standing
+from stripe_emulator.billing import collection, invoicing, lines, sending, standing, taxes
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
@@ -37,6 +37,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         emit=False,
     )
     invoice["description"] = params.get("description") or None
+    invoice["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
+    invoicing.add_up(engine, invoice, customer["balance"])
     invoice_terms.apply(engine, invoice, params)
     engine.emit("invoice.created", invoice)
     return invoice
@@ -54,6 +56,10 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         invoice["metadata"] = merged(invoice["metadata"], params)
         if "description" in params:
             invoice["description"] = params["description"] or None
+        if "default_tax_rates" in params:
+            _only_draft(invoice)
+            invoice["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
+            invoicing.add_up(engine, invoice, engine.find("customer", invoice["customer"])["balance"])
         invoice_terms.apply(engine, invoice, params)
         if "default_payment_method" in params:
             wanted = params["default_payment_method"]
@@ -215,6 +221,7 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
         subscription=params.get("subscription"),
         invoice=draft["id"] if draft else None,
         metadata=params.get("metadata") or {},
+        tax_rates=taxes.read(engine, params, "tax_rates"),
     )
     if draft is not None:
         line = lines.line_of(engine, item)
@@ -222,6 +229,11 @@ def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
         draft["lines"].append(line)
         invoicing.add_up(engine, draft, customer["balance"])
     return item
+
+
+def _only_draft(invoice: Json) -> None:
+    if invoice["status"] != "draft":
+        raise invalid("This invoice is finalized; its tax rates can't be changed any more.", param="default_tax_rates")
 
 
 def _product_name(engine: Engine, price: Json | None) -> str | None:

@@ -11,6 +11,7 @@ from stripe_emulator.billing import (
     invoicing,
     lines,
     standing,
+    taxes,
 )
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
@@ -108,6 +109,8 @@ def _change_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
     if "quantity" in wanted:
         item["quantity"] = wanted["quantity"]
     item["metadata"] = merged(item["metadata"], wanted)
+    if "tax_rates" in wanted:
+        item["tax_rates"] = taxes.read(engine, wanted, "tax_rates")
     _item_discounts(engine, subscription, item, wanted)
     return Change(old, item)
 
@@ -131,6 +134,7 @@ def _add_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
     item = make_item(
         engine, subscription, price, wanted.get("quantity", 1), wanted.get("metadata") or {}, start=start, end=end
     )
+    item["tax_rates"] = taxes.read(engine, wanted, "tax_rates")
     subscription["items"].append(item)
     _item_discounts(engine, subscription, item, wanted)
     return Change(None, item)

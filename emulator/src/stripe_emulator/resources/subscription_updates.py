@@ -8,6 +8,7 @@ from stripe_emulator.billing import (
     discounts,
     pending_updates,
     standing,
+    taxes,
     trials,
     update_payments,
 )
@@ -161,6 +162,8 @@ def _simple(engine: Engine, subscription: Json, params: Params) -> None:
     settings = params.at("payment_settings")
     if "save_default_payment_method" in settings:
         subscription["payment_settings"]["save_default_payment_method"] = settings["save_default_payment_method"]
+    if "default_tax_rates" in params:
+        subscription["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
     if "automatic_tax" in params:
         subscription["automatic_tax"] = automatic_tax(params.at("automatic_tax").get("enabled", False))
     if "collection_method" in params or "days_until_due" in params:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, sending, standing
+from stripe_emulator.billing import collection, discounts, sending, standing, taxes
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
@@ -118,6 +118,10 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
         days_until_due=invoice_terms.days_until_due(params, collection_method),
         billing_mode=params.at("billing_mode").get("type", "flexible"),
         automatic_tax=params.at("automatic_tax").get("enabled", False),
+        default_tax_rates=taxes.read(engine, params, "default_tax_rates"),
+        item_tax_rates={
+            position: taxes.read(engine, item, "tax_rates") for position, item in enumerate(params.list_of("items"))
+        },
     )
 
 
@@ -270,6 +274,7 @@ def show_subscription(engine: Engine, subscription: Json) -> Json:
     waiting = (subscription["pending_update"] or {}).get("subscription_items")
     if waiting is not None:
         shown["pending_update"]["subscription_items"] = [show_item(engine, item) for item in waiting]
+    shown["default_tax_rates"] = taxes.shown(engine, subscription["default_tax_rates"])
     shown["items"] = as_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
     return shown
 
@@ -278,7 +283,8 @@ def show_subscription(engine: Engine, subscription: Json) -> Json:
 def show_item(engine: Engine, item: Json) -> Json:
     """With its price and plan in full."""
     price = engine.find("price", item["price"])
-    return {**public(item), "price": show(engine, price), "plan": prices.plan_of(price)}
+    rates = taxes.shown(engine, item["tax_rates"])
+    return {**public(item), "price": show(engine, price), "plan": prices.plan_of(price), "tax_rates": rates}
 
 
 ROUTES = [

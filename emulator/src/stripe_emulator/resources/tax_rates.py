@@ -1,4 +1,4 @@
-"""Tax rates: made, renamed, archived. Nothing is taxed by them here."""
+"""Tax rates: made, renamed, archived. What they add to what is in `billing/taxes`."""
 
 from __future__ import annotations
 
