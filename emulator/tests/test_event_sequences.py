@@ -194,6 +194,23 @@ def test_a_cancellation_at_the_periods_end(shop: Shop, emulator: Emulator) -> No
     assert about(shop, DELETED)["cancellation_details"]["reason"] == "cancellation_requested"
 
 
+def test_a_cancellation_in_the_portal_and_its_undoing(shop: Shop, emulator: Emulator) -> None:
+    """[DOC billing-mode/compare; stripe-node#2470] flexible: cancel_at is set, cancel_at_period_end stays false."""
+    subscription = subscribed(shop)
+    secret = shop.portal(str(subscription.customer)).url.rsplit("/", 1)[-1]
+    path = f"/p/session/{secret}/subscriptions/{subscription.id}"
+    for verb in ("cancel", "resume", "cancel"):
+        seen = shop.seen()
+        shop.pages.post(f"{path}/{verb}", data={"feedback": "too_expensive"} if verb == "cancel" else {})
+        assert shop.types_since(seen) == [UPDATED]
+        assert set(previous(shop, UPDATED)) == {"cancel_at", "canceled_at", "cancellation_details"}
+        assert about(shop, UPDATED)["cancel_at_period_end"] is False
+    seen = shop.seen()
+    emulator.advance(days=32)
+    assert shop.types_since(seen) == [DELETED]
+    assert about(shop, DELETED)["cancellation_details"]["feedback"] == "too_expensive"
+
+
 def test_an_immediate_cancellation(shop: Shop, emulator: Emulator) -> None:
     """canceled, ended_at, reason; prorate makes an item before it, invoice_now an invoice too."""
     seen = len(shop.types_since())
