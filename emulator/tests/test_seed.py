@@ -63,6 +63,8 @@ def month(call: Calls, *, polls: int) -> None:
     [subscription] = call("GET", "/v1/subscriptions")["data"]
     call("POST", f"/v1/subscriptions/{subscription['id']}", {"cancel_at_period_end": "true", "metadata[a]": "b"})
     call("POST", "/v1/customers", {"nonsense": "1"})
+    portal = {"features[invoice_history][enabled]": "true", "features[customer_update][enabled]": "false"}
+    call("POST", "/v1/billing_portal/configurations", portal)
     clock = call("POST", "/v1/test_helpers/test_clocks", {"frozen_time": str(NEW_YEAR)})["id"]
     path = f"/v1/test_helpers/test_clocks/{clock}"
     call("POST", path + "/advance", {"frozen_time": str(NEW_YEAR + 86_400)})

@@ -159,7 +159,7 @@ def _check_features(engine: Engine, features: Params) -> None:
 def _merge(current: Json, sent: Json) -> Json:
     """Objects are merged, everything else is replaced; '' and nothing are null; the SDK's own keys only."""
     both: dict[str, Any] = {}
-    for key in current.keys() | sent.keys():
+    for key in {**current, **sent}:
         old, new = current.get(key), sent.get(key, current.get(key))
         if isinstance(old, dict) and isinstance(new, dict):
             both[key] = _merge(old, new)

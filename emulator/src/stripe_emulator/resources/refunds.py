@@ -80,7 +80,7 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     refund = engine.find("refund", ids[0])
     before = dict(refund["metadata"])
     refund["metadata"] = merged(refund["metadata"], params)
-    previous = {name: before.get(name) for name in before.keys() | refund["metadata"].keys()}
+    previous = {name: before.get(name) for name in {**before, **refund["metadata"]}}
     changed = {name: value for name, value in previous.items() if refund["metadata"].get(name) != value}
     if changed:
         for type in ("refund.updated", "charge.refund.updated"):
