@@ -232,6 +232,13 @@ def test_it_may_lag_behind_what_was_written(shop: Shop, emulator: Emulator) -> N
     assert names(shop, 'name:"Jenny"') == ["Jenny"]
 
 
+def test_another_setting_does_not_make_up_the_lag(shop: Shop, emulator: Emulator) -> None:
+    emulator.configure(search_lag=60)
+    shop.api.customers.create({"name": "Jenny"})
+    emulator.configure(wait_for_webhooks=True)
+    assert names(shop, 'name:"Jenny"') == []
+
+
 def test_a_lag_may_be_there_from_the_start() -> None:
     with Emulator(settings=Settings(search_lag=30)) as emulator:
         shop = Shop(emulator)

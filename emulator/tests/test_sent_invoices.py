@@ -334,3 +334,16 @@ def test_a_due_date_passes_on_a_test_clock_too(shop: Shop) -> None:
     shop.emulator.wait_for_deliveries()
     assert status(shop, subscription.id) == "past_due"
     assert [event["created"] for event in shop.emulator.events("invoice.overdue")] == [now + 5 * DAY]
+
+
+def test_a_schedule_that_sends_invoices_has_the_accounts_terms(shop: Shop, emulator: Emulator) -> None:
+    """[INF] a phase need not say when its invoices are due; the account has default payment terms."""
+    phase: Any = {
+        "items": [{"price": shop.price().id}],
+        "collection_method": "send_invoice",
+        "duration": {"interval": "month", "interval_count": 3},
+    }
+    customer = shop.customer(card=None).id
+    schedule = shop.api.subscription_schedules.create({"customer": customer, "start_date": "now", "phases": [phase]})
+    invoice = latest(shop, str(schedule.subscription))
+    assert (invoice.status, invoice.due_date) == ("draft", invoice.created + 30 * DAY)

@@ -151,7 +151,8 @@ class Engine:
             row["changed"].update(changes)
         self._read_settings()
         self.agenda.load()
-        self.search_index.begin()
+        if "search_lag" in changes:
+            self.search_index.begin()
 
     def replace(self, rows: list[tuple[str, str]]) -> None:
         """Let the state be another one, as `store.rows()` gave it."""

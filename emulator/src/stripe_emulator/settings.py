@@ -31,6 +31,7 @@ class Settings:
     nothing on the way, so that every draft made on it waits to the end.
     `search_lag`: seconds of the global clock until search sees what was written.
     `upcoming_days`: how long before a renewal `invoice.upcoming` tells of it, None for never.
+    `days_until_due`: when an invoice that is sent is due, if its subscription doesn't say (one by a schedule may not).
     `will_be_due_days`: how long before its due date an invoice that was sent is reminded of, None for never;
     `overdue_end_days`: how long after it `dunning_end` happens to the subscription.
     `rate_limits`: what `rate_limits.MODES` has for live mode and for sandboxes, or one's own; None for none.
@@ -43,6 +44,7 @@ class Settings:
     search_lag: int = 0
     debit_settles_after: int = 4 * DAY
     upcoming_days: int | None = 7
+    days_until_due: int = 30
     will_be_due_days: int | None = 3
     overdue_end_days: int = 30
     delivery_delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)

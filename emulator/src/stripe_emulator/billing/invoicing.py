@@ -109,8 +109,9 @@ def draft(
         "_token": token(40),
         "_retries": 0,
     }
-    if subscription is not None and subscription["days_until_due"] is not None:
-        invoice["due_date"] = (at or now) + subscription["days_until_due"] * DAY
+    if subscription is not None and subscription["collection_method"] == "send_invoice":
+        days = subscription["days_until_due"]
+        invoice["due_date"] = (at or now) + (engine.settings.days_until_due if days is None else days) * DAY
     add_up(engine, invoice, customer["balance"])
     if not keep:
         return invoice

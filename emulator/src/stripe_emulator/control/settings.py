@@ -19,8 +19,10 @@ async def read_settings(request: Request, sent: Sent) -> Json:
 async def change_settings(request: Request, sent: Sent) -> Json:
     """`wait_for_webhooks`: a draft waits for its event's 2xx; `search_lag`: seconds until search sees what is new."""
     engine = engine_of(request)
+    changed: Json = {"wait_for_webhooks": sent.flag("wait_for_webhooks")}
     lag = sent.whole("search_lag", engine.settings.search_lag, least=0)
-    changed: Json = {"wait_for_webhooks": sent.flag("wait_for_webhooks"), "search_lag": lag}
+    if lag != engine.settings.search_lag:
+        changed["search_lag"] = lag
     sent.refuse_unread()
     engine.change_settings({name: value for name, value in changed.items() if value is not None})
     return _shown(engine)
