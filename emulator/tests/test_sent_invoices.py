@@ -149,6 +149,8 @@ def test_a_failed_payment_before_the_due_date_changes_no_status(shop: Shop, emul
     """[DOC] a sent invoice makes its subscription past due by its date alone, and is not tried again."""
     subscription = sent(shop, card="pm_card_chargeCustomerFail")
     emulator.advance(seconds=HOUR)
+    shop.api.invoices.pay(latest(shop, subscription.id).id, {"paid_out_of_band": True})
+    emulator.advance(to="renewal")
     with pytest.raises(stripe.CardError):
         shop.api.invoices.pay(latest(shop, subscription.id).id)
     invoice = latest(shop, subscription.id)
