@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, lines
+from stripe_emulator.billing import discounts, lines, usage
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.proration import prorate
 from stripe_emulator.billing.stubs import cycle_start
@@ -45,12 +45,12 @@ def prorate_changes(engine: Engine, subscription: Json, changes: list[Change], a
     """
     made: list[Json] = []
     for change in changes:
-        if change.counts and change.old is not None:
+        if change.counts and change.old is not None and not _is_metered(engine, change.old):
             credit = _credit(engine, subscription, change.old, at)
             if credit is not None:
                 made.append(credit)
     for change in changes:
-        if change.counts and change.new is not None:
+        if change.counts and change.new is not None and not _is_metered(engine, change.new):
             debit = _debit(engine, subscription, change.new, at)
             made.append(debit)
     return made
@@ -71,7 +71,7 @@ def credit_unused_time(engine: Engine, subscription: Json) -> list[Json]:
 
 def _credit(engine: Engine, subscription: Json, item: Json, at: int) -> Json | None:
     paid, start, end = item["_paid"]
-    if end <= at:
+    if end <= at or _is_metered(engine, item):
         return None
     credit = -prorate(paid, start=start, end=end, at=at)
     return _pending(engine, subscription, item, credit, "Unused", start=at, end=end)
@@ -87,7 +87,11 @@ def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
 
 
 def _whole(engine: Engine, item: Json) -> int:
-    return amount_of(engine.find("price", item["price"]), item["quantity"])
+    return 0 if _is_metered(engine, item) else amount_of(engine.find("price", item["price"]), item["quantity"])
+
+
+def _is_metered(engine: Engine, item: Json) -> bool:
+    return usage.is_metered(engine.find("price", item["price"]))
 
 
 def _pending(engine: Engine, subscription: Json, item: Json, amount: int, word: str, *, start: int, end: int) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing, upcoming
+from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing, upcoming, usage
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.stubs import is_stub, stub_line
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
@@ -57,7 +57,7 @@ def when_due(engine: Engine, subscription: Json) -> None:
     elif subscription["status"] == "incomplete":
         _expire(engine, subscription)
     elif subscription["cancel_at"] is not None and subscription["cancel_at"] <= now:
-        standing.cancel(engine, subscription, reason="cancellation_requested")
+        _end(engine, subscription, now)
     elif subscription["pending_update"] is not None and subscription["pending_update"]["expires_at"] <= now:
         if not pausing.expire(engine, subscription):
             pending_updates.expire(engine, subscription)
@@ -93,6 +93,23 @@ def renew(engine: Engine, subscription: Json) -> Json:
         )
         subscription["latest_invoice"] = invoice["id"]
     return invoice
+
+
+def _end(engine: Engine, subscription: Json, now: int) -> None:
+    """The scheduled end has come; what was used until then is invoiced."""
+    used = [line for line in usage.usage_lines(engine, subscription, now) if line["amount"]]
+    standing.cancel(engine, subscription, reason="cancellation_requested")
+    if used:
+        invoice = invoicing.draft(
+            engine,
+            engine.find("customer", subscription["customer"]),
+            used,
+            reason="subscription_cycle",
+            currency=subscription["currency"],
+            subscription=subscription,
+            period=_period(subscription),
+        )
+        subscription["latest_invoice"] = invoice["id"]
 
 
 def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) -> None:
@@ -144,7 +161,13 @@ def _roll(engine: Engine, subscription: Json, now: int) -> list[Json]:
         recurring = engine.find("price", item["price"])["recurring"]
         anchor = subscription["billing_cycle_anchor"]
         end = next_boundary(anchor, recurring["interval"], recurring["interval_count"], start)
+        begun = item["current_period_start"]
         item.update(current_period_start=start, current_period_end=end)
+        if usage.is_metered(engine.find("price", item["price"])):
+            item["_paid"] = [0, start, end]
+            if start != subscription["trial_end"]:  # what is used in a trial is free
+                made.append(usage.usage_line(engine, subscription, item, start=begun, end=start))
+            continue
         if is_stub(engine, subscription, item):
             line = stub_line(engine, subscription, item)
         else:

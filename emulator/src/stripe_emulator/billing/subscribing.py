@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines
+from stripe_emulator.billing import discounts, invoicing, lines, usage
 from stripe_emulator.billing.anchors import wished_anchor
 from stripe_emulator.billing.discounts import Wish
 from stripe_emulator.billing.periods import next_boundary
@@ -196,6 +196,8 @@ def first_lines(engine: Engine, subscription: Json, terms: Terms) -> list[Json]:
     trial = subscription["status"] == "trialing"
     for item in subscription["items"]:
         start, end = item["current_period_start"], item["current_period_end"]
+        if usage.is_metered(engine.find("price", item["price"])):
+            continue
         if not trial and is_stub(engine, subscription, item):
             if terms.proration_behavior == "none":
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import invoicing, lines
+from stripe_emulator.billing import invoicing, lines, usage
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.phase_items import foreseen
 from stripe_emulator.settings import DAY
@@ -51,7 +51,11 @@ def _next_period(engine: Engine, subscription: Json, first: int) -> list[Json]:
         end = next_boundary(
             subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], first
         )
-        made.append(lines.period_line(engine, subscription, item, start=first, end=end))
+        if usage.is_metered(engine.find("price", item["price"])):
+            begun = item["current_period_start"]
+            made.append(usage.usage_line(engine, subscription, item, start=begun, end=first))
+        else:
+            made.append(lines.period_line(engine, subscription, item, start=first, end=end))
     return made
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import taxes
 from stripe_emulator.billing.pricing import amount_of
+from stripe_emulator.billing.usage import is_metered
 from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.rendering import public, renders, show
@@ -28,12 +29,16 @@ def make(engine: Engine, sent: Params) -> Json:
     else:
         raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
     quantity = sent.get("quantity")
-    if quantity is None:
+    if is_metered(price):
+        if quantity is not None:
+            raise invalid("You cannot set the quantity for metered prices.", param=sent.name_of("quantity"))
+        quantity = 0
+    elif quantity is None:
         raise invalid("Quantity is required. Add `quantity` to your line item.", param=sent.name_of("quantity"))
-    if quantity < 1:
+    if quantity < 1 and not is_metered(price):
         raise invalid("This value must be greater than or equal to 1.", param=sent.name_of("quantity"))
     sent.ignore("adjustable_quantity")
-    amount = amount_of(price, quantity)
+    amount = 0 if is_metered(price) else amount_of(price, quantity)
     return {
         **nulls("item"),
         "id": new_id("li"),

@@ -12,6 +12,7 @@ from stripe_emulator.billing import (
     lines,
     standing,
     taxes,
+    usage,
 )
 from stripe_emulator.billing.changing_plans import Change, prorate_changes
 from stripe_emulator.billing.periods import add_interval, next_boundary
@@ -132,12 +133,18 @@ def _add_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
             subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], now
         )
     item = make_item(
-        engine, subscription, price, wanted.get("quantity", 1), wanted.get("metadata") or {}, start=start, end=end
+        engine, subscription, price, _quantity(price, wanted), wanted.get("metadata") or {}, start=start, end=end
     )
     item["tax_rates"] = taxes.read(engine, wanted, "tax_rates")
     subscription["items"].append(item)
     _item_discounts(engine, subscription, item, wanted)
     return Change(None, item)
+
+
+def _quantity(price: Json, wanted: Params) -> int:
+    if usage.is_metered(price) and "quantity" in wanted:
+        raise invalid("You cannot set the quantity for metered prices.", param=wanted.name_of("quantity"))
+    return 0 if usage.is_metered(price) else int(wanted.get("quantity", 1))
 
 
 def _item_discounts(engine: Engine, subscription: Json, item: Json, wanted: Params) -> None:
@@ -197,7 +204,12 @@ def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: s
     for item in subscription["items"]:
         interval, count = _interval(engine, item)
         end = add_interval(now, interval, count)
+        begun = item["current_period_start"]
         item.update(current_period_start=now, current_period_end=end)
+        if usage.is_metered(engine.find("price", item["price"])):
+            made.append(usage.usage_line(engine, subscription, item, start=begun, end=now))
+            item["_paid"] = [0, now, end]
+            continue
         line = lines.period_line(engine, subscription, item, start=now, end=end)
         item["_paid"] = [line["amount"], now, end]
         made.append(line)

@@ -28,6 +28,8 @@ def make(engine: Engine, params: Params, product: str, *, active: bool | None = 
     scheme, tiers = params.get("billing_scheme", "per_unit"), read_tiers(params)
     amount, decimal = _amount(params) if scheme == "per_unit" else (None, None)
     recurring = _recurring(params)
+    if recurring is not None and recurring["meter"] is not None:
+        engine.find("billing.meter", recurring["meter"], param="recurring[meter]")
     price: Json = {
         **nulls("price"),
         "id": new_id("price"),
@@ -140,7 +142,7 @@ def plan_of(price: Json) -> Json:
         "interval_count": recurring["interval_count"],
         "livemode": False,
         "metadata": price["metadata"],
-        "meter": None,
+        "meter": recurring["meter"],
         "nickname": price["nickname"],
         "product": price["product"],
         "usage_type": recurring["usage_type"],
@@ -182,14 +184,18 @@ def _recurring(params: Params) -> Json | None:
     sent = params.at("recurring")
     if not sent:
         return None
-    if sent.get("usage_type", "licensed") != "licensed":
-        raise invalid("stripe_emulator has licensed prices only", param="recurring[usage_type]")
+    usage, meter = sent.get("usage_type", "licensed"), sent.get("meter")
+    if (usage == "metered") != (meter is not None):
+        raise invalid(
+            "You must specify a meter for a price with usage_type=metered, and only for one.",
+            param=sent.name_of("meter"),
+        )
     return {
         "interval": sent["interval"],
         "interval_count": sent.get("interval_count", 1),
-        "meter": None,
+        "meter": meter,
         "trial_period_days": sent.get("trial_period_days"),
-        "usage_type": "licensed",
+        "usage_type": usage,
     }
 
 

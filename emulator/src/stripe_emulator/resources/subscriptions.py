@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, sending, standing, taxes
+from stripe_emulator.billing import collection, discounts, sending, standing, taxes, usage
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
@@ -94,7 +94,16 @@ def _item(engine: Engine, item: Params) -> tuple[Json, int, Json]:
         price = prices.usable(engine, item["price"], param=item.name_of("price"), recurring=True)
     else:
         raise invalid("Missing required param: price.", param=item.name_of("price"), code="parameter_missing")
-    return price, item.get("quantity", 1), item.get("metadata") or {}
+    return price, quantity_of(price, item), item.get("metadata") or {}
+
+
+def quantity_of(price: Json, sent: Params) -> int:
+    """How many are wanted; a metered price takes no quantity, and has 0 here."""
+    if not usage.is_metered(price):
+        return int(sent.get("quantity", 1))
+    if "quantity" in sent:
+        raise invalid("You cannot set the quantity for metered prices.", param=sent.name_of("quantity"))
+    return 0
 
 
 def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
@@ -254,6 +263,8 @@ def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
     if params.get("prorate", False):
         credit_unused_time(engine, subscription)
     invoice_now = params.get("invoice_now", False)
+    if invoice_now:
+        usage.bill_at_the_end(engine, subscription, engine.now(subscription["test_clock"]))
     standing.cancel(
         engine,
         subscription,
@@ -284,7 +295,10 @@ def show_item(engine: Engine, item: Json) -> Json:
     """With its price and plan in full."""
     price = engine.find("price", item["price"])
     rates = taxes.shown(engine, item["tax_rates"])
-    return {**public(item), "price": show(engine, price), "plan": prices.plan_of(price), "tax_rates": rates}
+    shown = {**public(item), "price": show(engine, price), "plan": prices.plan_of(price), "tax_rates": rates}
+    if usage.is_metered(price):
+        del shown["quantity"]
+    return shown
 
 
 ROUTES = [

@@ -114,7 +114,7 @@ ABSENT_UNLESS_ASKED: dict[str, frozenset[str]] = {
     ),
     "setup_intent": frozenset({"allowed_payment_method_types", "attach_to_self", "managed_payments"}),
     "subscription": frozenset({"managed_payments", "presentment_details"}),
-    "subscription_item": frozenset({"billed_until", "current_trial", "deleted"}),
+    "subscription_item": frozenset({"billed_until", "current_trial", "deleted", "quantity"}),
     "webhook_endpoint": frozenset({"deleted", "secret"}),
     "test_helpers.test_clock": frozenset({"deleted"}),
 }
