@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -21,9 +22,9 @@ def read(shop: Shop, path: str, **query: Any) -> str:
     return unescape(answer.text)
 
 
-def press(shop: Shop, action: str, **values: Any) -> str:
+def press(shop: Shop, form: str, **values: Any) -> str:
     """Submit a form from the page with the notices, and read where it leads."""
-    answer = shop.pages.post(f"/workbench/{action}", data={"back": "/workbench/clocks", **values})
+    answer = shop.pages.post(f"/workbench/{form}", data={"back": "/workbench/clocks", **values})
     assert answer.status_code == 303
     return unescape(shop.pages.get(answer.headers["location"]).text)
 
@@ -250,3 +251,84 @@ def test_another_hosts_name_is_refused(shop: Shop, host: str, status: int) -> No
     """DNS rebinding: a website's own name, resolved to this machine."""
     assert shop.pages.get("/workbench", headers={"Host": host}).status_code == status
     assert shop.pages.get("/v1/customers", headers={"Host": host}).status_code == (401 if status == 200 else 403)
+
+
+def test_events_come_in_pages_and_keep_the_filter(shop: Shop) -> None:
+    ids = [shop.api.products.create({"name": f"Product {number}"}).id for number in range(102)]
+    first = read(shop, "/events", type="product.*")
+    [older] = re.findall(r'href="\?([^"]+)">Older', first)
+    second = read(shop, "/events", **dict(parse_qsl(older)))
+    assert (ids[0] in first, ids[0] in second, ids[-1] in second) == (False, True, False)
+    assert "price.created" not in second
+    assert "Newer" in second
+
+
+def test_an_event_about_an_object_without_an_id_is_listed(shop: Shop) -> None:
+    """[DOC] invoice.upcoming is about an invoice that there isn't yet: it has no id."""
+    a_subscription(shop)
+    press(shop, "clocks/forward")
+    [event] = shop.emulator.events("invoice.upcoming")
+    assert "invoice.upcoming" in read(shop, "/events")
+    assert "invoice.upcoming" in read(shop, f"/events/{event['id']}")
+    assert "invoice.upcoming" in read(shop, "")
+
+
+def test_a_test_clock_goes_to_what_is_due_and_to_a_moment(shop: Shop) -> None:
+    clock = shop.api.test_helpers.test_clocks.create({"frozen_time": 1_800_000_000})
+    assert "Nothing is due" in press(shop, f"clocks/{clock.id}/advance")
+    shop.subscribe(shop.customer(clock=clock.id).id, shop.price().id, trial_period_days=10)
+    press(shop, f"clocks/{clock.id}/advance")
+    shop.emulator.wait_for_deliveries()
+    now = shop.api.test_helpers.test_clocks.retrieve(clock.id).frozen_time
+    assert (now, len(shop.emulator.events("invoice.upcoming"))) == (1_800_000_000 + 3 * 86_400, 1), "a week before"
+    press(shop, f"clocks/{clock.id}/advance", when="2027-01-20T00:00")
+    shop.emulator.wait_for_deliveries()
+    assert shop.api.test_helpers.test_clocks.retrieve(clock.id).frozen_time == 1_800_403_200
+    assert "A moment is written as" in press(shop, f"clocks/{clock.id}/advance", when="soon")
+
+
+def test_the_global_clock_goes_to_a_moment(shop: Shop) -> None:
+    assert "put forward" in press(shop, "clocks/forward", when="2040-01-01T00:00:00")
+    assert "2040-01-01 00:00" in read(shop, "/clocks")
+    assert "Time goes forward only" in press(shop, "clocks/forward", when="2039-01-01T00:00:00")
+
+
+def test_a_rule_picks_a_delivery_and_is_taken_back(shop: Shop) -> None:
+    shop.emulator.add_endpoint(f"{shop.emulator.url}/nowhere")
+    assert "The rule holds for customer.*." in press(
+        shop,
+        "deliveries/rules",
+        type="customer.*",
+        action="drop",
+        nth="1",
+        times="1",
+        endpoint="",
+        seconds="",
+        until="",
+    )
+    assert "customer.*" in read(shop, "/webhooks")
+    shop.api.customers.create({})
+    shop.emulator.wait_for_deliveries(first_try=True)
+    assert [one["status"] for one in shop.emulator.deliveries()] == ["dropped"]
+    press(shop, "deliveries/rules", type="invoice.*", action="duplicate", times="all")
+    [id] = re.findall(r"deliveries/rules/([^/\"]+)/delete", read(shop, "/webhooks"))
+    assert "Taken back" in press(shop, f"deliveries/rules/{id}/delete")
+    assert "Say how long" in press(shop, "deliveries/rules", type="*", action="delay")
+
+
+def test_rate_limits_are_switched_on_and_off(shop: Shop) -> None:
+    """Documented at https://docs.stripe.com/rate-limits: 25 requests a second for a sandbox."""
+    press(shop, "rate-limits", mode="sandbox")
+    assert "25 requests a second in all" in read(shop, "/faults")
+    press(shop, "rate-limits", mode="off")
+    assert "There are none." in read(shop, "/faults")
+
+
+def test_a_charge_is_declined_for_a_chosen_reason(shop: Shop) -> None:
+    customer = shop.customer()
+    press(shop, "faults/decline", code="lost_card", nth="1", times="1", on_session="on")
+    assert "lost_card" in read(shop, "/faults")
+    with pytest.raises(stripe.CardError) as refused:
+        shop.subscribe(customer.id, shop.price().id, payment_behavior="error_if_incomplete", off_session=True)
+    assert refused.value.error is not None
+    assert refused.value.error.decline_code == "lost_card"

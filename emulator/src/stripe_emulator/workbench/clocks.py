@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,7 +12,8 @@ from stripe_emulator.clock import GLOBAL
 from stripe_emulator.control import clock, snapshots
 from stripe_emulator.control.answers import engine_of
 from stripe_emulator.control.sent import Sent
-from stripe_emulator.protocol.errors import ApiError
+from stripe_emulator.engine import Engine
+from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.resources import test_clocks
 from stripe_emulator.settings import DAY
 from stripe_emulator.skipping import seconds_to
@@ -42,15 +45,38 @@ async def show(request: Request) -> Response:
     )
 
 
+async def put_forward(request: Request, sent: Sent) -> Json:
+    """Put the global clock forward, as `advance_test_clock` does with another."""
+    to = _target(engine_of(request), GLOBAL, sent)
+    return await clock.advance(request, Sent({"to": str(to)}))
+
+
 async def advance_test_clock(request: Request, sent: Sent) -> Json:
-    """Put a test clock forward by `seconds`, as the API would."""
-    engine = engine_of(request)
-    seconds = sent.whole("seconds", DAY, most=clock.MOST)
+    """Put a test clock forward as the API would: by `seconds`, to `when` in UTC, or else to what is due next."""
+    engine, id = engine_of(request), request.path_params["id"]
     with engine.transaction():
-        id = request.path_params["id"]
-        target = engine.now(id) + seconds
+        target = _target(engine, id, sent)
         test_clocks.advance(engine, [id], Params({"frozen_time": target}))
     return {}
+
+
+def _target(engine: Engine, clock_id: str, sent: Sent) -> int:
+    when = sent.text("when")
+    if when is not None:
+        return _unix(when)
+    if "seconds" in sent:
+        return engine.now(clock_id) + sent.whole("seconds", 0, most=clock.MOST)
+    due = engine.agenda.upcoming(clock_id, 1)
+    if not due:
+        raise invalid("Nothing is due on this clock.")
+    return max(due[0][0], engine.now(clock_id))
+
+
+def _unix(when: str) -> int:
+    try:
+        return int(datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise invalid("A moment is written as 2027-01-31T12:00.", param="when") from error
 
 
 def _test_clocks(request: Request) -> list[str]:
@@ -69,6 +95,7 @@ def _is_ahead(request: Request, moment: str) -> bool:
 ROUTES = [
     Route("/workbench/clocks", show),
     action("clocks/advance", clock.advance, done="The clock was put forward."),
+    action("clocks/forward", put_forward, done="The clock was put forward."),
     action("clocks/{id}/advance", advance_test_clock, done="The test clock is advancing."),
     action("snapshots", snapshots.take, done="Kept as {name}."),
     action("snapshots/{name}/restore", snapshots.restore, done="Back to {name}."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -16,12 +15,13 @@ from stripe_emulator.rendering import show
 from stripe_emulator.request_log import RequestLog
 from stripe_emulator.state import Json
 from stripe_emulator.workbench.page import missing, page
+from stripe_emulator.workbench.paging import portion
 
 A_PAGE = 100
 
 
 async def search(request: Request) -> Response:
-    """The newest events: `type`, a glob such as `invoice.*`, and `object`, the id of what they are about."""
+    """The events, newest first: `type`, a glob such as `invoice.*`, and `object`, the id of what they are about."""
     engine = engine_of(request)
     type, object_id = request.query_params.get("type", "").strip(), request.query_params.get("object", "").strip()
     found = (
@@ -29,8 +29,7 @@ async def search(request: Request) -> Response:
         for event in engine.store.scan("event")
         if (not type or fnmatchcase(event["type"], type)) and _is_about(event, object_id)
     )
-    chosen = list(islice(found, A_PAGE + 1))
-    return page(request, "events.html", type=type, object=object_id, events=chosen[:A_PAGE], more=len(chosen) > A_PAGE)
+    return page(request, "events.html", type=type, object=object_id, portion=portion(request, found, A_PAGE))
 
 
 async def read(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Faults: calls that will fail and charges that will be declined."""
+"""Faults: calls that will fail and charges that will be declined, rate limits."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ READY = {
     "The next answer is lost, its work done": {"path": "/v1/*", "status": 500, "after_work": "on", "method": "POST"},
     "The next call hangs for ten seconds": {"path": "/v1/*", "timeout": 10},
 }
+RATES = {"off": "no limits", "sandbox": "as a sandbox has them", "live": "as live mode has them"}
 
 
 async def show(request: Request) -> Response:
@@ -34,6 +35,8 @@ async def show(request: Request) -> Response:
         declines=await control.list_faults(request, Sent({})),
         ready=READY,
         codes=sorted(DECLINE_CODES),
+        limits=(await control.read_limits(request, Sent({})))["limits"],
+        rates=RATES,
     )
 
 
@@ -51,6 +54,7 @@ ROUTES = [
     Route("/workbench/faults", show, methods=["GET"]),
     action("faults/add", control.add_fault, done="It will happen to {path}."),
     action("faults/decline", control.decline_next, done="The next charge will be declined."),
+    action("rate-limits", control.limit_rates, done="The rate limits were changed."),
     action("faults/clear", control.clear_faults, done="No more faults."),
     action("faults/{id}/delete", remove, done="Taken back."),
 ]

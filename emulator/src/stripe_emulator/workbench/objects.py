@@ -14,6 +14,7 @@ from stripe_emulator.engine import Engine
 from stripe_emulator.rendering import show
 from stripe_emulator.state import Json
 from stripe_emulator.workbench.page import missing, page
+from stripe_emulator.workbench.paging import portion
 
 A_PAGE = 50
 RELATED = 60
@@ -24,20 +25,17 @@ async def search(request: Request) -> Response:
     """A list, newest first: `kind`, and `q` for an id, an e-mail address or any other text inside."""
     engine = engine_of(request)
     kind, text = request.query_params.get("kind", ""), request.query_params.get("q", "").strip()
-    if text and (found := engine.store.peek(text)) is not None and not found["object"].startswith("_"):
-        return RedirectResponse(address_of(found), status_code=303)
-    number = _number(request.query_params.get("page"))
-    start = (number - 1) * A_PAGE
-    chosen = list(islice(_matching(engine, kind, text), start, start + A_PAGE + 1))
+    if text and (named := engine.store.peek(text)) is not None and not named["object"].startswith("_"):
+        return RedirectResponse(address_of(named), status_code=303)
+    found = portion(request, _matching(engine, kind, text), A_PAGE)
     return page(
         request,
         "objects.html",
         kinds=[one for one in engine.store.kinds() if _is_public(one)],
         kind=kind,
         text=text,
-        found=[show(engine, value) for value in chosen[:A_PAGE]],
-        number=number,
-        more=len(chosen) > A_PAGE,
+        found=[show(engine, value) for value in found.items],
+        portion=found,
     )
 
 
@@ -80,10 +78,6 @@ def _all(engine: Engine, kind: str) -> Iterator[Json]:
 
 def _is_public(kind: str) -> bool:
     return not kind.startswith("_") and kind != "event"
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and 0 < int(text) < 100_000 else 1
 
 
 ROUTES = [Route("/workbench/objects", search), Route("/workbench/objects/{id}", read)]
