@@ -51,3 +51,11 @@ def test_automatic_tax_in_checkout_reaches_the_subscription(shop: Shop) -> None:
     assert done.total_details.amount_tax == 0
     assert isinstance(done.subscription, stripe.Subscription)
     assert done.subscription.automatic_tax.enabled
+
+
+def test_a_deleted_invoice_item_is_a_stub_without_taxes(shop: Shop) -> None:
+    """docs.stripe.com/api/invoiceitems/delete: id, object and deleted."""
+    item = shop.api.invoice_items.create({"customer": shop.customer().id, "amount": 500, "currency": "usd"})
+    deleted = shop.api.invoice_items.delete(item.id)
+    assert deleted.to_dict() == {"id": item.id, "object": "invoiceitem", "deleted": True}
+    assert shop.api.invoice_items.list().data == []

@@ -240,5 +240,7 @@ def _line(
 
 @renders("invoiceitem")
 def show_invoice_item(engine: Engine, pending: Json) -> Json:
-    """With its tax rates in full."""
+    """With its tax rates in full; one that was deleted has none."""
+    if pending.get("deleted"):
+        return public(pending)
     return {**public(pending), "tax_rates": taxes.shown(engine, pending["tax_rates"])}
