@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from stripe_emulator.bank_accounts import CURRENCIES
 from stripe_emulator.engine import Engine
 from stripe_emulator.ids import new_id
 from stripe_emulator.rate_limits import MODES
 from stripe_emulator.resources import webhook_endpoints
 from stripe_emulator.server import build_app
 from stripe_emulator.serving import server_of
-from stripe_emulator.settings import Settings
+from stripe_emulator.settings import DAY, Settings
 from stripe_emulator.state import StateError, Store
 
 HOST = "127.0.0.1"
@@ -36,6 +37,8 @@ def serve(
     wait_for_webhooks: Annotated[bool, typer.Option(help="Finalise a draft only once its event was taken.")] = False,
     rate_limits: Annotated[str | None, typer.Option(help="Stripe's rate limits: live or sandbox.")] = None,
     search_lag: Annotated[int, typer.Option(help="Seconds until search sees what was written.", min=0)] = 0,
+    payment_methods: Annotated[str, typer.Option(help="What Checkout offers, comma separated.")] = "card",
+    debit_days: Annotated[float, typer.Option(help="Days until a bank answers a debit.", min=0)] = 4,
     dunning_end: Annotated[str, typer.Option(help="After the last retry: cancel, unpaid or past_due.")] = "cancel",
 ) -> None:
     """Serve an emulated Stripe until interrupted."""
@@ -46,9 +49,19 @@ def serve(
     if webhook_secret is not None and not webhook_secret.startswith("whsec_"):
         raise typer.BadParameter("a signing secret begins with whsec_", param_hint="--webhook-secret")
     end: DunningEnd = dunning_end  # type: ignore[assignment]  # one of the three, checked above
+    offered = tuple(type.strip() for type in payment_methods.split(","))
+    if not set(offered) <= {"card", *CURRENCIES}:
+        raise typer.BadParameter(f"card, {', '.join(CURRENCIES)}", param_hint="--payment-methods")
     listener = _listen(port)
     limits = MODES.get(rate_limits or "")
-    settings = Settings(dunning_end=end, wait_for_webhooks=wait_for_webhooks, rate_limits=limits, search_lag=search_lag)
+    settings = Settings(
+        dunning_end=end,
+        wait_for_webhooks=wait_for_webhooks,
+        rate_limits=limits,
+        search_lag=search_lag,
+        payment_method_types=offered,
+        debit_settles_after=round(debit_days * DAY),
+    )
     engine = Engine(_store(state), settings=settings, seed=seed)
     engine.base_url = f"http://{HOST}:{listener.getsockname()[1]}"
     if forward_to is not None:
