@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from stripe_emulator.billing import usage
 from stripe_emulator.billing.changing_plans import Change
 from stripe_emulator.billing.periods import is_boundary, next_boundary
 from stripe_emulator.billing.subscribing import make_item
@@ -26,7 +27,7 @@ def change_items(engine: Engine, subscription: Json, phase: Json, now: int) -> l
         else:
             rest.remove(item)
             changes.append(Change(copy.deepcopy(item), item))
-            item["quantity"] = wanted["quantity"]
+            item["quantity"] = _quantity(engine.find("price", item["price"]), wanted)
             both = {**item["metadata"], **wanted["metadata"]}
             item["metadata"] = {key: value for key, value in both.items() if value != ""}
         items.append(item)
@@ -48,7 +49,11 @@ def _add_item(engine: Engine, subscription: Json, wanted: Json, now: int) -> Jso
         elif not is_boundary(anchor, *cycle, now):
             end = next_boundary(anchor, *cycle, now)
     metadata = {key: value for key, value in wanted["metadata"].items() if value != ""}
-    return make_item(engine, subscription, price, wanted["quantity"], metadata, start=start, end=end)
+    return make_item(engine, subscription, price, _quantity(price, wanted), metadata, start=start, end=end)
+
+
+def _quantity(price: Json, wanted: Json) -> int:
+    return 0 if usage.is_metered(price) else int(wanted["quantity"])
 
 
 def foreseen(engine: Engine, subscription: Json, moment: int) -> Json:

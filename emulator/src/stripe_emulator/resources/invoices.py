@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, invoicing, lines, sending, standing, taxes
-from stripe_emulator.billing.pricing import amount_of
+from stripe_emulator.billing import collection, discounts, invoicing, sending, standing, taxes
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.paging import range_of
@@ -38,6 +37,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     )
     invoice["description"] = params.get("description") or None
     invoice["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
+    _discount(engine, invoice, params)
     invoicing.add_up(engine, invoice, customer["balance"])
     invoice_terms.apply(engine, invoice, params)
     engine.emit("invoice.created", invoice)
@@ -56,9 +56,11 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         invoice["metadata"] = merged(invoice["metadata"], params)
         if "description" in params:
             invoice["description"] = params["description"] or None
-        if "default_tax_rates" in params:
+        if "default_tax_rates" in params or "discounts" in params:
             _only_draft(invoice)
-            invoice["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
+            if "default_tax_rates" in params:
+                invoice["default_tax_rates"] = taxes.read(engine, params, "default_tax_rates")
+            _discount(engine, invoice, params)
             invoicing.add_up(engine, invoice, engine.find("customer", invoice["customer"])["balance"])
         invoice_terms.apply(engine, invoice, params)
         if "default_payment_method" in params:
@@ -192,79 +194,17 @@ def send(engine: Engine, ids: list[str], params: Params) -> Reply:
     return invoice
 
 
-def create_item(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Something for the customer's next invoice, or for a draft."""
-    if "customer" not in params:
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    customer = customers.existing(engine, params["customer"], param="customer")
-    quantity = params.get("quantity", 1)
-    pricing = params.at("pricing")
-    price = engine.find("price", pricing["price"], param="pricing[price]") if "price" in pricing else None
-    amount = params.get("amount")
-    if amount is None:
-        if price is None:
-            raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
-        amount = amount_of(price, quantity)
-    now = engine.now(customer["test_clock"])
-    draft = engine.find("invoice", params["invoice"], param="invoice") if params.get("invoice") else None
-    item = lines.add_invoice_item(
-        engine,
-        customer=customer,
-        amount=amount,
-        currency=price["currency"] if price else params.get("currency", engine.settings.default_currency),
-        description=params.get("description") or _product_name(engine, price),
-        price=price,
-        quantity=quantity,
-        start=now,
-        end=now,
-        proration=False,
-        subscription=params.get("subscription"),
-        invoice=draft["id"] if draft else None,
-        metadata=params.get("metadata") or {},
-        tax_rates=taxes.read(engine, params, "tax_rates"),
-    )
-    if draft is not None:
-        line = lines.line_of(engine, item)
-        line["invoice"] = draft["id"]
-        draft["lines"].append(line)
-        invoicing.add_up(engine, draft, customer["balance"])
-    return item
+def _discount(engine: Engine, invoice: Json, params: Params) -> None:
+    if "discounts" not in params:
+        return
+    customer = engine.find("customer", invoice["customer"])
+    wanted = discounts.wishes(engine, params.list_of("discounts"), customer=customer, currency=invoice["currency"])
+    invoice["discounts"] = [discounts.redeem(engine, wish, customer=customer, invoice=invoice["id"]) for wish in wanted]
 
 
 def _only_draft(invoice: Json) -> None:
     if invoice["status"] != "draft":
-        raise invalid("This invoice is finalized; its tax rates can't be changed any more.", param="default_tax_rates")
-
-
-def _product_name(engine: Engine, price: Json | None) -> str | None:
-    return str(engine.find("product", price["product"])["name"]) if price else None
-
-
-def retrieve_item(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """One invoice item."""
-    return engine.find("invoiceitem", ids[0])
-
-
-def list_items(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Invoice items by customer and invoice; `pending`: those on no invoice yet."""
-    customer, invoice, pending = (params.get(name) for name in ("customer", "invoice", "pending"))
-    return [
-        item
-        for item in engine.store.scan("invoiceitem")
-        if customer in (None, item["customer"])
-        and invoice in (None, item["invoice"])
-        and (pending is None or pending == (item["invoice"] is None))
-    ]
-
-
-def delete_item(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Forget an item that is on no finalised invoice."""
-    item = engine.find("invoiceitem", ids[0])
-    if item["invoice"] is not None:
-        raise invalid("This invoice item is on an invoice and can't be deleted.")
-    engine.emit("invoiceitem.deleted", item)
-    engine.store.remove(item["id"])
-    return {"id": item["id"], "object": "invoiceitem", "deleted": True}
+        raise invalid("This invoice is finalized; its amounts can't be changed any more.")
 
 
 def list_payments(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -305,10 +245,6 @@ ROUTES = [
         "InvoiceMarkUncollectibleParams",
     ),
     Route("POST", "/v1/invoices/{id}/send", send, "InvoiceSendInvoiceParams"),
-    Route("POST", "/v1/invoiceitems", create_item, "InvoiceItemCreateParams"),
-    Route("GET", "/v1/invoiceitems", list_items, "InvoiceItemListParams"),
-    Route("GET", "/v1/invoiceitems/{id}", retrieve_item, "InvoiceItemRetrieveParams"),
-    Route("DELETE", "/v1/invoiceitems/{id}", delete_item, "InvoiceItemDeleteParams"),
     Route("GET", "/v1/invoice_payments", list_payments, "InvoicePaymentListParams"),
     Route("GET", "/v1/invoice_payments/{id}", retrieve_payment, "InvoicePaymentRetrieveParams"),
 ]

@@ -16,7 +16,7 @@ from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import announce_trial, automatic_tax
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply
-from stripe_emulator.resources import invoice_terms, item_changes, payment_methods
+from stripe_emulator.resources import invoice_items, invoice_terms, item_changes, payment_methods
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
@@ -68,6 +68,8 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
         _discounts(engine, subscription, params)
+        customer = engine.find("customer", subscription["customer"])
+        invoice_items.add_to_first(engine, customer, subscription, params.list_of("add_invoice_items"))
         invoice = item_changes.change_items(engine, subscription, params)
         if invoice is not None:
             update_payments.collect(engine, subscription, invoice, behavior, before)

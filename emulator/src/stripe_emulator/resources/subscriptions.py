@@ -16,6 +16,7 @@ from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, public, renders, show
 from stripe_emulator.resources import (
     customers,
+    invoice_items,
     invoice_terms,
     item_changes,
     payment_methods,
@@ -53,6 +54,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     _discounts(engine, customer, params, items, terms)
     behavior = params.get("payment_behavior", "allow_incomplete")
     subscription = build(engine, customer, items, terms)
+    invoice_items.add_to_first(engine, customer, subscription, params.list_of("add_invoice_items"))
     free = starts_free(engine, subscription, terms)
     invoice = None if free else first_invoice(engine, customer, subscription, terms, emit=True)
     subscription_updates.schedule_end(engine, subscription, params)
