@@ -107,6 +107,14 @@ def test_a_delivery_shows_its_attempts_and_is_sent_again(shop: Shop) -> None:
     assert len(shop.emulator.deliveries()[0]["attempts"]) > len(delivery["attempts"])
 
 
+def test_sending_again_leads_back_to_the_same_filter(shop: Shop) -> None:
+    shop.emulator.add_endpoint(f"{shop.emulator.url}/nowhere")
+    shop.api.customers.create({})
+    shown = shop.pages.get("/workbench/webhooks?status=pending&notice=said").text
+    backs = re.findall(r'name="back" value="([^"]+)"[^/]+Resend', shown)
+    assert backs == ["/workbench/webhooks?status=pending"]
+
+
 def test_deliveries_are_held_back_by_a_switch(shop: Shop) -> None:
     shop.emulator.add_endpoint(f"{shop.emulator.url}/nowhere")
     press(shop, "deliveries/mode/pause")
@@ -310,9 +318,11 @@ def test_a_rule_picks_a_delivery_and_is_taken_back(shop: Shop) -> None:
     shop.api.customers.create({})
     shop.emulator.wait_for_deliveries(first_try=True)
     assert [one["status"] for one in shop.emulator.deliveries()] == ["dropped"]
+    assert "rule: drop" in read(shop, "/webhooks")
     press(shop, "deliveries/rules", type="invoice.*", action="duplicate", times="all")
     [id] = re.findall(r"deliveries/rules/([^/\"]+)/delete", read(shop, "/webhooks"))
     assert "Taken back" in press(shop, f"deliveries/rules/{id}/delete")
+    assert id not in read(shop, "/webhooks")
     assert "Say how long" in press(shop, "deliveries/rules", type="*", action="delay")
 
 

@@ -68,6 +68,11 @@ def notice_for(request: Request) -> Notice:
     return _kept(request).get(request.query_params.get(_PARAMETER, ""), Notice())
 
 
+def query_without_notice(request: Request) -> dict[str, str]:
+    """The query of a page as it was asked for: a notice is said once, not on the pages one goes on to."""
+    return {name: value for name, value in request.query_params.items() if name != _PARAMETER}
+
+
 def _kept(request: Request) -> OrderedDict[str, Notice]:
     state = request.app.state
     if not hasattr(state, "page_notices"):

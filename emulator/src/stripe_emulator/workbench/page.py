@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from stripe_emulator.control.answers import deliverer_of, engine_of
 from stripe_emulator.control.sent import Sent
-from stripe_emulator.pages.notices import Notice, notice_for, see_other
+from stripe_emulator.pages.notices import Notice, notice_for, query_without_notice, see_other
 from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.workbench import formats
 
@@ -39,6 +39,7 @@ def page(request: Request, template: str, *, status_code: int = HTTPStatus.OK, *
     engine = engine_of(request)
     text = _templates.get_template(f"workbench/{template}").render(
         here=request.url.path,
+        back=_address(request),
         notice=notice_for(request),
         now=engine.now(),
         owed=len(deliverer_of(request).owed()),
@@ -84,6 +85,12 @@ class _Said(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return ""
+
+
+def _address(request: Request) -> str:
+    """This page as it was filtered, for its forms to come back to."""
+    query = query_without_notice(request)
+    return request.url.path + (f"?{urlencode(query)}" if query else "")
 
 
 def _back(target: str | None) -> str:

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
+from stripe_emulator.pages.notices import query_without_notice
+
 T = TypeVar("T")
 
 
@@ -35,7 +37,7 @@ def portion(request: Request, found: Iterable[T], size: int) -> Portion[T]:
 
 
 def _query(request: Request, number: int) -> str:
-    return urlencode({**request.query_params, "page": number})
+    return urlencode({**query_without_notice(request), "page": number})
 
 
 def _number(text: str | None) -> int:
