@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import stripe
 
-from emulator.tests.shop import DECLINED, NEEDS_3DS, Shop, period
+from emulator.tests.shop import DECLINED, NEEDS_3DS, SUCCESS, Shop, period
 from stripe_emulator import Emulator
 
 
@@ -316,3 +316,53 @@ def test_contradictions_are_refused(shop: Shop) -> None:
     for more in wrong:
         with pytest.raises(stripe.InvalidRequestError):
             shop.session(price.id, **more)
+
+
+@pytest.mark.parametrize("ui_mode", ["embedded_page", "elements"])
+def test_a_form_on_the_merchants_own_page_has_a_secret_and_leads_back(shop: Shop, ui_mode: Any) -> None:
+    """[DOC payments/checkout/custom-success-page] No address of Stripe's; the client secret makes the form."""
+    sent: Any = {
+        "mode": "subscription",
+        "ui_mode": ui_mode,
+        "line_items": [{"price": shop.price().id, "quantity": 1}],
+        "return_url": "https://shop.test/back?session={CHECKOUT_SESSION_ID}",
+    }
+    session = shop.api.checkout.sessions.create(sent)
+    assert (session.ui_mode, session.url, session.success_url) == (ui_mode, None, None)
+    assert str(session.client_secret).startswith(f"{session.id}_secret_")
+    assert shop.pay(session.id).headers["location"] == f"https://shop.test/back?session={session.id}"
+    done = shop.api.checkout.sessions.retrieve(session.id)
+    assert (done.status, done.payment_status) == ("complete", "paid")
+
+
+@pytest.mark.parametrize(
+    ("ui_mode", "terms", "param"),
+    [
+        ("hosted_page", {}, "success_url"),
+        ("hosted_page", {"success_url": SUCCESS, "return_url": SUCCESS}, "return_url"),
+        ("embedded_page", {}, "return_url"),
+        ("embedded_page", {"return_url": SUCCESS, "cancel_url": SUCCESS}, "cancel_url"),
+        ("embedded_page", {"return_url": SUCCESS, "redirect_on_completion": "never"}, "return_url"),
+        ("elements", {"success_url": SUCCESS}, "success_url"),
+    ],
+)
+def test_each_ui_mode_has_its_own_addresses(shop: Shop, ui_mode: Any, terms: Any, param: str) -> None:
+    """[DOC api/checkout/sessions/create]"""
+    items: Any = [{"price": shop.price().id, "quantity": 1}]
+    sent: Any = {"mode": "subscription", "ui_mode": ui_mode, "line_items": items, **terms}
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        shop.api.checkout.sessions.create(sent)
+    assert caught.value.param == param
+
+
+def test_a_form_may_lead_nowhere(shop: Shop) -> None:
+    """[DOC payments/checkout/custom-success-page] `redirect_on_completion=never`."""
+    sent: Any = {
+        "mode": "subscription",
+        "ui_mode": "embedded_page",
+        "redirect_on_completion": "never",
+        "line_items": [{"price": shop.price().id, "quantity": 1}],
+    }
+    session = shop.api.checkout.sessions.create(sent)
+    assert f"/c/pay/{session.id}" in shop.pay(session.id).headers["location"]
+    assert "all set" in shop.pages.get(f"/c/pay/{session.id}").text

@@ -54,9 +54,10 @@ def complete(engine: Engine, session: Json, email: str, method: Json | None, int
     return Outcome("complete", redirect=success_url(session))
 
 
-def success_url(session: Json) -> str:
-    """Where to go when done, with the session's id filled in."""
-    return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
+def success_url(session: Json) -> str | None:
+    """Where to go when done, with the session's id filled in; nowhere when the merchant's page stays as it is."""
+    target = session["success_url"] or session.get("return_url")
+    return None if target is None else str(target).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 def trial_end_of(engine: Engine, session: Json) -> int | None:

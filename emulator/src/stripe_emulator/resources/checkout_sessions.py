@@ -10,7 +10,13 @@ from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import as_list, includes, public, renders, show
-from stripe_emulator.resources import checkout_discounts, checkout_lines, checkout_methods, customers
+from stripe_emulator.resources import (
+    checkout_addresses,
+    checkout_discounts,
+    checkout_lines,
+    checkout_methods,
+    customers,
+)
 from stripe_emulator.resources.metadata import merged
 from stripe_emulator.resources.payment_methods import shipping_of
 from stripe_emulator.resources.subscriptions import missing_payment_method, trial_end
@@ -53,13 +59,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     """
     params.ignore(*IGNORED)
     mode = params.get("mode", "payment")
-    ui_mode = params.get("ui_mode", "hosted_page")
-    if ui_mode != "hosted_page":
-        raise invalid("stripe_emulator has hosted_page only", param="ui_mode")
-    if "success_url" not in params:
-        raise invalid("Missing required param: success_url.", param="success_url", code="parameter_missing")
-    for name in ("success_url", "cancel_url"):
-        _check_url(params.get(name), name)
+    id = new_id("cs_test")
+    addresses = checkout_addresses.read(params, id)
     customer = _customer(engine, params)
     clock = customer["test_clock"] if customer else None
     now = engine.now(clock)
@@ -72,7 +73,6 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         allowed=allowed,
         excluded=params.get("excluded_payment_method_types"),
     )
-    id = new_id("cs_test")
     details = params.at("subscription_data")
     session: Json = {
         **nulls("checkout.session"),
@@ -82,7 +82,6 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "allow_promotion_codes": params.get("allow_promotion_codes"),
         "automatic_tax": _automatic_tax(params.at("automatic_tax").get("enabled", False)),
         "billing_address_collection": params.get("billing_address_collection"),
-        "cancel_url": params.get("cancel_url"),
         "client_reference_id": params.get("client_reference_id"),
         "created": now,
         "currency": items[0]["_currency"] if items else params.get("currency"),
@@ -121,9 +120,8 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "shipping_options": [],
         "status": "open",
         "submit_type": params.get("submit_type"),
-        "success_url": params["success_url"],
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0} if items else None,
-        "ui_mode": ui_mode,
+        **addresses,
         "_items": items,
         "_clock": clock,
         "_subscription_data": _subscription_data(engine, details, mode, now),
@@ -192,11 +190,6 @@ def expire(engine: Engine, session: Json) -> None:
     if intent is not None:
         cancel_intent(engine, intent, "abandoned")
     engine.emit("checkout.session.expired", session)
-
-
-def _check_url(url: str | None, name: str) -> None:
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise invalid("Not a valid URL", param=name, code="url_invalid")
 
 
 def _customer(engine: Engine, params: Params) -> Json | None:
@@ -289,11 +282,15 @@ def _subscription_data(engine: Engine, sent: Params, mode: str, now: int) -> Jso
     }
 
 
+def _has_page(session: Json) -> bool:
+    return bool(session["status"] == "open" and session["ui_mode"] == checkout_addresses.HOSTED)
+
+
 @renders("checkout.session")
 def show_session(engine: Engine, session: Json) -> Json:
     """Its address only while it is open."""
     shown = public(session)
-    shown["url"] = f"{engine.base_url}/c/pay/{session['id']}" if session["status"] == "open" else None
+    shown["url"] = f"{engine.base_url}/c/pay/{session['id']}" if _has_page(session) else None
     return shown
 
 
