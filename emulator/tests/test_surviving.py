@@ -191,3 +191,8 @@ def test_progress_is_logged(server: Server, caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level("INFO", logger="stripe_emulator.testing"):
         survived = check(server, Shop, buys_credits, seconds=0.5)
     assert str(survived) in caplog.messages
+
+
+def test_at_least_so_many_are_run_whatever_time_they_take(server: Server) -> None:
+    survived = check(server, Shop, subscribes, seconds=0, fewest=3)
+    assert survived.runs == 4, "the undisturbed run and three more"

@@ -23,6 +23,8 @@ from tests.support.databases import DatabaseMaker, PostgresDatabases
 from tests.support.surviving import App, Portal, Switchboard, a_switchboard, app_on
 
 SECONDS = int(os.environ.get("CHAOS_SECONDS", "15"))
+FEWEST = 8
+"""Schedules of each flow that are run on the slowest machine, too: one twist of each kind."""
 MIXED = 60
 CARD = {"cardExpiry": "12 / 40", "cardCvc": "123"}
 GOOD, FAILS_LATER = "5555555555554444", "4000000000000341"
@@ -128,13 +130,12 @@ def at_stripe(stripe: Stripe) -> Any:
     return {**seen, "invoices": sorted((each.status, each.amount_paid) for each in invoices)}
 
 
-@pytest.mark.timeout(60 + 3 * SECONDS)
+@pytest.mark.timeout(120 + 3 * SECONDS)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_it_survives_chaos(switchboard: Switchboard, databases: DatabaseMaker, flow: Callable[..., None]) -> None:
     """One twist of each kind first; which, is drawn otherwise for the other kind of database."""
     seed = int(isinstance(databases, PostgresDatabases))
     start = app_on(switchboard, databases)
-    survived = assert_survives_chaos(
-        flow, app=start, outcome=shown, at_stripe=at_stripe, seed=seed, seconds=SECONDS, mixed=MIXED
+    assert_survives_chaos(
+        flow, app=start, outcome=shown, at_stripe=at_stripe, seed=seed, seconds=SECONDS, fewest=FEWEST, mixed=MIXED
     )
-    assert survived.runs > 5, "too slow to say anything; CHAOS_SECONDS gives it longer"

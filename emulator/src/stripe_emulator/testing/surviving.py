@@ -55,6 +55,7 @@ def assert_survives_chaos(
     at_stripe: Callable[[Stripe], Any] | None = None,
     seed: int = 0,
     seconds: float = 30.0,
+    fewest: int = 0,
     mixed: int = 20,
     replay: str | None = None,
 ) -> Survived:
@@ -68,8 +69,8 @@ def assert_survives_chaos(
     measure is the undisturbed run.
 
     First each twist of every event, call and click of the undisturbed run alone, then `mixed` times several together,
-    drawn by `seed`, until `seconds` are over; how far it got is answered, and logged on the way. `replay` is a printed
-    schedule: that one alone is run.
+    drawn by `seed`, until `seconds` are over and at least `fewest` schedules were run; how far it got is answered, and
+    logged on the way. `replay` is a printed schedule: that one alone is run.
 
     Whatever is given, two customers for one e-mail address, a second live subscription of a customer, more money taken
     than in the undisturbed run, and an event the app never accepts are differences.
@@ -90,7 +91,7 @@ def assert_survives_chaos(
         runs, told = 1, started
         for schedule in itertools.chain(singles, some):
             now = time.monotonic()
-            if now - started > seconds:
+            if now - started > seconds and runs > fewest:
                 break
             if now - told > PROGRESS_SECONDS:
                 log.info("%d of %d schedules survived, %.0f s", runs - 1, len(singles) + mixed, now - started)
