@@ -9,15 +9,12 @@ from stripe_emulator.billing.lines import line_of, pending_items
 from stripe_emulator.billing.payments import cancel_intent
 from stripe_emulator.ids import new_id, token
 from stripe_emulator.protocol.errors import invalid
-from stripe_emulator.rendering import as_list, includes, public, renders, show
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
 from stripe_emulator.validation.responses import nulls
 
 if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
-
-LINES_SHOWN = 10
 
 
 def draft(
@@ -350,32 +347,3 @@ def _next_number(customer: Json) -> str:
     sequence = int(customer["next_invoice_sequence"])
     customer["next_invoice_sequence"] = sequence + 1
     return f"{customer['invoice_prefix']}-{sequence:04d}"
-
-
-@renders("invoice")
-def show_invoice(engine: Engine, invoice: Json) -> Json:
-    """With its first lines and, once finalised, the addresses of its pages."""
-    shown = public(invoice)
-    shown["default_tax_rates"] = taxes.shown(engine, invoice["default_tax_rates"])
-    url = f"/v1/invoices/{invoice['id']}/lines"
-    shown["lines"] = as_list(shown["lines"][:LINES_SHOWN], url, has_more=len(invoice["lines"]) > LINES_SHOWN)
-    if invoice["status"] != "draft":
-        page = f"{engine.base_url}/i/{invoice['_token']}"
-        shown["hosted_invoice_url"], shown["invoice_pdf"] = f"{page}?s=ap", f"{page}/pdf?s=ap"
-    return shown
-
-
-@includes("invoice", "payments")
-def show_payments(engine: Engine, invoice: Json) -> Json:
-    """The payments made on it."""
-    found = [show(engine, p) for p in engine.store.scan("invoice_payment") if p["invoice"] == invoice["id"]]
-    return as_list(found, f"/v1/invoice_payments?invoice={invoice['id']}")
-
-
-@includes("invoice", "confirmation_secret")
-def show_confirmation_secret(engine: Engine, invoice: Json) -> Json | None:
-    """What the Payment Element confirms the payment with."""
-    intent = intent_of(engine, invoice)
-    if intent is None or invoice["status"] != "open":
-        return None
-    return {"client_secret": intent["client_secret"], "type": "payment_intent"}

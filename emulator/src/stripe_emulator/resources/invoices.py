@@ -104,11 +104,6 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     ]
 
 
-def list_lines(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Every line of an invoice."""
-    return list(engine.find("invoice", ids[0])["lines"])
-
-
 def finalize(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Open a draft; charged or sent automatically only if it advances by itself."""
     invoice = engine.find("invoice", ids[0])
@@ -207,26 +202,6 @@ def _only_draft(invoice: Json) -> None:
         raise invalid("This invoice is finalized; its amounts can't be changed any more.")
 
 
-def list_payments(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Invoice payments by invoice, status and payment."""
-    invoice, status = params.get("invoice"), params.get("status")
-    payment = params.at("payment")
-    payment.ignore("type")
-    intent = payment.get("payment_intent")
-    return [
-        found
-        for found in engine.store.scan("invoice_payment")
-        if invoice in (None, found["invoice"])
-        and status in (None, found["status"])
-        and intent in (None, found["payment"]["payment_intent"])
-    ]
-
-
-def retrieve_payment(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """One invoice payment."""
-    return engine.find("invoice_payment", ids[0])
-
-
 ROUTES = [
     Route("POST", "/v1/invoices", create, "InvoiceCreateParams"),
     Route("GET", "/v1/invoices", listing, "InvoiceListParams"),
@@ -234,7 +209,6 @@ ROUTES = [
     Route("GET", "/v1/invoices/{id}", retrieve, "InvoiceRetrieveParams"),
     Route("POST", "/v1/invoices/{id}", update, "InvoiceUpdateParams"),
     Route("DELETE", "/v1/invoices/{id}", delete, "InvoiceDeleteParams", shown=True),
-    Route("GET", "/v1/invoices/{id}/lines", list_lines, "InvoiceLineItemListParams"),
     Route("POST", "/v1/invoices/{id}/finalize", finalize, "InvoiceFinalizeInvoiceParams"),
     Route("POST", "/v1/invoices/{id}/pay", pay, "InvoicePayParams"),
     Route("POST", "/v1/invoices/{id}/void", void, "InvoiceVoidInvoiceParams"),
@@ -245,6 +219,4 @@ ROUTES = [
         "InvoiceMarkUncollectibleParams",
     ),
     Route("POST", "/v1/invoices/{id}/send", send, "InvoiceSendInvoiceParams"),
-    Route("GET", "/v1/invoice_payments", list_payments, "InvoicePaymentListParams"),
-    Route("GET", "/v1/invoice_payments/{id}", retrieve_payment, "InvoicePaymentRetrieveParams"),
 ]
