@@ -7,6 +7,7 @@ Each project is a pytest of its own, whose only packages are ours and a metadata
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -54,7 +55,7 @@ def project(tmp_path: Path, entry_points: dict[str, str]) -> Run:
             env={**os.environ, "PYTHONPATH": path},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -117,6 +118,32 @@ def test_nothing_was_loaded():
     assert not set({HEAVY!r}) & set(sys.modules)
 """)
     assert code == 0, output
+
+
+def test_the_examples_in_the_documentation_work(project: Run, tmp_path: Path) -> None:
+    """docs/your_own_tests.md: every file in it, and the failure it quotes."""
+    text = (PROJECT / "docs" / "your_own_tests.md").read_text()
+    files = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL))
+    assert files.keys() == {"test_states.py", "shop.py", "test_shop.py", "test_by_hand.py"}
+    for name, code in files.items():
+        (tmp_path / "project" / name).write_text(_within(4, code))
+    code, output = project("from test_by_hand import *\nfrom test_shop import *\nfrom test_states import *\n")
+    assert code == 0, output
+    assert "4 passed" in output
+    broken = files["shop.py"].replace(
+        "now = self.stripe.subscriptions.retrieve(event.data.object.id)", "now = event.data.object"
+    )
+    (tmp_path / "project" / "shop.py").write_text(broken)
+    (tmp_path / "project" / "test_shop.py").write_text(_within(80, files["test_shop.py"]))
+    code, output = project("from test_shop import *\n")
+    quoted = re.findall(r"```text\n(.*?)```", text, re.DOTALL)[0].splitlines()
+    assert code == 1
+    assert [line for line in quoted if line not in output] == []
+
+
+def _within(seconds: int, code: str) -> str:
+    """The example with a time limit: it survives a few schedules, and is given all it needs to be found out."""
+    return code.replace("at_stripe=at_stripe)", f"at_stripe=at_stripe, seconds={seconds})")
 
 
 @pytest.mark.parametrize("package", [stripe_emulator, stripe_emulator.testing])
