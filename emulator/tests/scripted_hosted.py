@@ -13,6 +13,7 @@ from stripe_emulator.hosted import (
     BankInput,
     CardInput,
     ChallengeView,
+    ChangeView,
     CheckoutView,
     Hosted,
     InvoicePageView,
@@ -203,6 +204,9 @@ class ScriptedHosted(Hosted):
 
     def plan_choices(self, secret: str, subscription_id: str) -> list[PriceChoice]:
         return self.choices
+
+    def preview_change(self, secret: str, subscription_id: str, price_id: str, quantity: int) -> ChangeView | None:
+        return None
 
     def change_plan(self, secret: str, subscription_id: str, price_id: str, quantity: int) -> Outcome:
         return self._did("change_plan", subscription_id, price_id, quantity)

@@ -4,6 +4,8 @@ The billing portal. [DOC] docs.stripe.com/customer-management; [INF] the events 
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import stripe
 
@@ -280,3 +282,49 @@ def test_a_downgrade_waits_for_the_periods_end_if_configured(
             "subscription_schedule.updated",
             "subscription_schedule.released",
         ]
+
+
+@pytest.mark.parametrize(
+    ("behavior", "start", "to"),
+    [
+        ("always_invoice", 900, 2900),
+        ("always_invoice", 2900, 900),
+        ("create_prorations", 900, 2900),
+        ("create_prorations", 2900, 900),
+        ("none", 900, 2900),
+    ],
+)
+def test_what_a_switch_is_said_to_cost_is_what_it_costs(shop: Shop, behavior: str, start: int, to: int) -> None:
+    """[DOC customer-management/configure-portal] The page shows what is due before it is confirmed."""
+    old, new = shop.price(start, name="Old"), shop.price(to, name="New")
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, old.id, default_tax_rates=[a_tax_rate(shop)])
+    shop.emulator.advance(days=11)
+    session = shop.portal(
+        customer.id,
+        subscription_update={
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "products": [{"product": price.product, "prices": [price.id]} for price in (old, new)],
+            "proration_behavior": behavior,
+        },
+    )
+    path = f"{session.url.split('?')[0]}/subscriptions/{subscription.id}/change/confirm"
+    page = shop.pages.get(path, params={"price": new.id, "quantity": 1}).text
+    said = [amount_on(page, name) for name in ("due-today", "next-invoice")]
+    seen = len(shop.api.invoices.list({"subscription": subscription.id}).data)
+    assert shop.pages.post(path, data={"price": new.id, "quantity": 1}).status_code == 303
+    invoices = shop.api.invoices.list({"subscription": subscription.id}).data
+    due = invoices[0].amount_due if len(invoices) > seen else 0
+    following = shop.api.invoices.create_preview({"subscription": subscription.id}).amount_due
+    assert said == [due, following]
+
+
+def a_tax_rate(shop: Shop) -> str:
+    return shop.api.tax_rates.create({"display_name": "VAT", "percentage": 19, "inclusive": False}).id
+
+
+def amount_on(page: str, name: str) -> int:
+    found = re.search(rf'id="{name}">\$([0-9,.]+)<', page)
+    assert found is not None, page
+    return round(float(found[1].replace(",", "")) * 100)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stripe_emulator import checkout_page, invoice_page, portal_page, typed_card
+from stripe_emulator import checkout_page, invoice_page, portal_page, portal_preview, typed_card
 from stripe_emulator.billing.challenges import CHALLENGE
 from stripe_emulator.clock import real_time
 from stripe_emulator.hosted_views import (
     BankInput,
     CardInput,
     ChallengeView,
+    ChangeView,
     CheckoutView,
     DiscountView,
     InvoicePageView,
@@ -37,6 +38,7 @@ __all__ = [
     "BankInput",
     "CardInput",
     "ChallengeView",
+    "ChangeView",
     "CheckoutView",
     "DiscountView",
     "Hosted",
@@ -161,6 +163,14 @@ class Hosted:
         if session is None or subscription is None:
             return []
         return portal_page.plan_choices(self._engine, session, subscription)
+
+    def preview_change(self, secret: str, subscription_id: str, price_id: str, quantity: int) -> ChangeView | None:
+        """What that switch will cost; None when it can't be made."""
+        session = portal_page.find(self._engine, secret)
+        subscription = self._own("subscription", session, subscription_id)
+        if session is None or subscription is None:
+            return None
+        return portal_preview.preview(self._engine, session, subscription, price_id, quantity)
 
     def change_plan(self, secret: str, subscription_id: str, price_id: str, quantity: int) -> Outcome:
         """Switch a subscription to another price, prorated as the configuration says."""

@@ -194,6 +194,20 @@ class PriceChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeView:
+    """
+    What a plan switch costs: today, and on the next invoice at `next_at` (Unix seconds), in minor units.
+
+    `at_end`: it waits for the period's end.
+    """
+
+    due_today: int
+    next_amount: int
+    next_at: int
+    at_end: bool
+
+
+@dataclass(frozen=True, slots=True)
 class InvoicePageView:
     """A hosted invoice page. `payable`: open, and something is due; `card` is the default card, as in PortalView."""
 

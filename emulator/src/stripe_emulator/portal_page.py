@@ -99,7 +99,7 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
     In flexible billing mode a scheduled end sets `cancel_at` only; `cancel_at_period_end` stays false. See
     https://docs.stripe.com/billing/subscriptions/billing-mode/compare
     """
-    feature = _features(engine, session)["subscription_cancel"]
+    feature = features_of(engine, session)["subscription_cancel"]
     if not feature["enabled"] or subscription["status"] in standing.ENDED or subscription["cancel_at"]:
         return GONE
     if subscription["schedule"] is not None:
@@ -135,11 +135,11 @@ def resume(engine: Engine, session: Json, subscription: Json) -> Outcome:
 
 def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[PriceChoice]:
     """The prices it may switch to, its own among them."""
-    if not _can_change(subscription, _features(engine, session)):
+    if not _can_change(subscription, features_of(engine, session)):
         return []
     choices = []
     current = subscription["items"][0]["price"]
-    for product in _features(engine, session)["subscription_update"]["products"] or []:
+    for product in features_of(engine, session)["subscription_update"]["products"] or []:
         for id in product["prices"]:
             price = engine.store.get(id, "price")
             if price is None or not price["active"] or price["currency"] != subscription["currency"]:
@@ -166,8 +166,8 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
     """
     if price_id not in {choice.price_id for choice in plan_choices(engine, session, subscription)}:
         return Outcome("closed", "This plan is not available.")
-    feature = _features(engine, session)["subscription_update"]
-    if _waits_for_the_end(engine, subscription, price_id, quantity, feature):
+    feature = features_of(engine, session)["subscription_update"]
+    if waits_for_the_end(engine, subscription, price_id, quantity, feature):
         later = Params({"price": price_id, "quantity": quantity}, "phases[1][items][0]")
         change = Params({"items": [later], "proration_behavior": "none"}, "phases[1]")
         subscription_schedules.attach(engine, subscription, change)
@@ -184,7 +184,7 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
     return Outcome("complete", redirect=_after(session))
 
 
-def _waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantity: int, feature: Json) -> bool:
+def waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantity: int, feature: Json) -> bool:
     """
     Does a switch meet one of the configuration's conditions for the period's end?
 
@@ -241,7 +241,8 @@ def _flow(session: Json) -> Json | None:
     return {"type": flow["type"], "subscription": details.get("subscription"), "return_url": _after(session)}
 
 
-def _features(engine: Engine, session: Json) -> Json:
+def features_of(engine: Engine, session: Json) -> Json:
+    """What the session's configuration allows."""
     features: Json = engine.find("billing_portal.configuration", session["configuration"])["features"]
     return features
 

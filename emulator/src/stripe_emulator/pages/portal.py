@@ -141,6 +141,9 @@ async def show_change(request: Request) -> Response:
             choice=choice,
             quantity=quantity,
             proration=_proration(view, subscription),
+            preview=hosted(request).preview_change(
+                request.path_params["secret"], subscription.id, choice.price_id, quantity
+            ),
             path=_change_path(request, subscription) + "/confirm",
             back=_change_path(request, subscription),
         )
