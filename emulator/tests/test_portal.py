@@ -5,6 +5,7 @@ The billing portal. [DOC] docs.stripe.com/customer-management; [INF] the events 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import stripe
@@ -318,6 +319,53 @@ def test_what_a_switch_is_said_to_cost_is_what_it_costs(shop: Shop, behavior: st
     due = invoices[0].amount_due if len(invoices) > seen else 0
     following = shop.api.invoices.create_preview({"subscription": subscription.id}).amount_due
     assert said == [due, following]
+
+
+def a_switch(shop: Shop, **bounds: Any) -> tuple[str, Any, Any, dict[str, Any]]:
+    """A customer, their subscription, a price to switch to, and the portal's feature that allows it."""
+    old, new = shop.price(900, name="Old"), shop.price(2900, name="New")
+    customer = shop.customer()
+    feature = {
+        "enabled": True,
+        "default_allowed_updates": ["price", "quantity"],
+        "products": [
+            {"product": price.product, "prices": [price.id], "adjustable_quantity": {"enabled": True, **bounds}}
+            for price in (old, new)
+        ],
+        "proration_behavior": "always_invoice",
+    }
+    return customer.id, shop.subscribe(customer.id, old.id), new, feature
+
+
+def test_a_flow_confirms_the_change_it_names(shop: Shop) -> None:
+    """[DOC customer-management/portal-deep-links#update-confirm]"""
+    customer, subscription, new, feature = a_switch(shop)
+    configured = shop.portal(customer, subscription_update=feature)
+    item = {"id": subscription["items"].data[0].id, "price": new.id, "quantity": 2}
+    flow: Any = {
+        "type": "subscription_update_confirm",
+        "subscription_update_confirm": {"subscription": subscription.id, "items": [item]},
+        "after_completion": {"type": "redirect", "redirect": {"return_url": "https://shop.test/changed"}},
+    }
+    sent: Any = {"customer": customer, "configuration": configured.configuration, "flow_data": flow}
+    session = shop.api.billing_portal.sessions.create(sent)
+    opened = shop.pages.get(session.url, follow_redirects=True)
+    assert "$58.00" in opened.text
+    done = shop.pages.post(str(opened.url).split("?")[0], data={"price": new.id, "quantity": 2})
+    assert done.headers["location"] == "https://shop.test/changed"
+    [changed] = shop.api.subscriptions.retrieve(subscription.id)["items"].data
+    assert (changed.price.id, changed.quantity) == (new.id, 2)
+
+
+@pytest.mark.parametrize(("quantity", "allowed"), [(1, False), (2, True), (5, True), (6, False)])
+def test_a_quantity_stays_within_the_configurations_bounds(shop: Shop, quantity: int, allowed: bool) -> None:
+    """[DOC api/customer_portal/configurations: adjustable_quantity]"""
+    customer, subscription, new, feature = a_switch(shop, minimum=2, maximum=5)
+    session = shop.portal(customer, subscription_update=feature)
+    path = f"{session.url.split('?')[0]}/subscriptions/{subscription.id}/change/confirm"
+    shop.pages.post(path, data={"price": new.id, "quantity": quantity})
+    [item] = shop.api.subscriptions.retrieve(subscription.id)["items"].data
+    assert item.quantity == (quantity if allowed else 1)
 
 
 def a_tax_rate(shop: Shop) -> str:

@@ -167,6 +167,8 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
     if price_id not in {choice.price_id for choice in plan_choices(engine, session, subscription)}:
         return Outcome("closed", "This plan is not available.")
     feature = features_of(engine, session)["subscription_update"]
+    if not _is_within(feature, engine.find("price", price_id), quantity):
+        return Outcome("closed", "This quantity is not available.")
     if waits_for_the_end(engine, subscription, price_id, quantity, feature):
         later = Params({"price": price_id, "quantity": quantity}, "phases[1][items][0]")
         change = Params({"items": [later], "proration_behavior": "none"}, "phases[1]")
@@ -182,6 +184,17 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
         sent["trial_end"] = "now"
     subscription_updates.update(engine, [subscription["id"]], Params(sent))
     return Outcome("complete", redirect=_after(session))
+
+
+def _is_within(feature: Json, price: Json, quantity: int) -> bool:
+    """Does the configuration let there be so many of a price?"""
+    bounds = next(
+        (one["adjustable_quantity"] for one in feature["products"] or [] if price["id"] in one["prices"]), None
+    )
+    if bounds is None or not bounds["enabled"]:
+        return True
+    most = bounds["maximum"]
+    return bool(bounds["minimum"] <= quantity and (most is None or quantity <= most))
 
 
 def waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantity: int, feature: Json) -> bool:
@@ -238,7 +251,11 @@ def _flow(session: Json) -> Json | None:
     if flow is None:
         return None
     details = flow.get(flow["type"]) or {}
-    return {"type": flow["type"], "subscription": details.get("subscription"), "return_url": _after(session)}
+    found = {"type": flow["type"], "subscription": details.get("subscription"), "return_url": _after(session)}
+    if flow["type"] == "subscription_update_confirm":
+        [item] = details["items"][:1] or [{"price": None, "quantity": None}]
+        found |= {"price": item["price"], "quantity": item["quantity"]}
+    return found
 
 
 def features_of(engine: Engine, session: Json) -> Json:

@@ -221,6 +221,9 @@ def _task(view: PortalView) -> str:
             return "/payment-method"
         case "subscription_cancel" if subscription:
             return f"/subscriptions/{subscription}/cancel"
+        case "subscription_update_confirm" if subscription and flow.get("price"):
+            change = {name: flow[name] for name in ("price", "quantity") if flow.get(name) is not None}
+            return f"/subscriptions/{subscription}/change/confirm?{urlencode(change)}"
         case "subscription_update" | "subscription_update_confirm" if subscription:
             return f"/subscriptions/{subscription}/change"
         case _:
