@@ -341,6 +341,7 @@ class Billing:
             clock=self._clock,
             threads=threads,
             deliver_changes=deliver_changes,
+            retention=self.settings.event_retention,
         )
 
     def run_until_idle(self, timeout: float = 30.0) -> None:

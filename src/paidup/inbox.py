@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, or_, select, text, update
+from sqlalchemy import and_, case, delete, or_, select, text, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -320,6 +320,24 @@ def retry(session: Session, taken: Claim, *, error: str, now: datetime, wait: ti
     if gave_up:
         _mark(session, taken, state="failed", reason=None, error=error, processed_at=now)
     return gave_up
+
+
+def forget(session: Session, *, before: datetime, most: int = 1000) -> int:
+    """
+    Delete events that were done with, or ignored, before a time, at most so many; how many.
+
+    What waits or failed stays, however old.
+    """
+    old = (
+        select(StoredEvent.id)
+        .where(StoredEvent.state.in_(("done", "ignored")), StoredEvent.received_at < before)
+        .order_by(StoredEvent.received_at)
+        .limit(most)
+    )
+    result = session.execute(
+        delete(StoredEvent).where(StoredEvent.id.in_(old)).execution_options(synchronize_session=False)
+    )
+    return result.rowcount if isinstance(result, CursorResult) else 0
 
 
 def _release(session: Session, taken: Claim, **values: Any) -> None:

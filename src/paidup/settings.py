@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     """
     Everything paidup is configured with. Field by field, the environment variable is named in the docs and in errors.
 
-    `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways.
+    `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways;
+    `event_retention` is how long events that are done with are kept, zero for ever.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     return_hosts: Annotated[tuple[str, ...], NoDecode] = Field(validation_alias="PAIDUP_RETURN_HOSTS", default=())
     worker: Literal["inside", "outside"] = Field(validation_alias="PAIDUP_WORKER", default="inside")
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
+    event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
     webhook_tolerance: timedelta = Field(
         validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
     )
@@ -161,7 +163,7 @@ class Settings(BaseSettings):
             raise ValueError("this is a path of the app and starts with one slash")
         return value
 
-    @field_validator("past_due_grace", mode="before")
+    @field_validator("past_due_grace", "event_retention", mode="before")
     @classmethod
     def _days(cls, value: object) -> object:
         return _duration(value, timedelta(days=1))
@@ -171,11 +173,18 @@ class Settings(BaseSettings):
     def _seconds(cls, value: object) -> object:
         return _duration(value, timedelta(seconds=1))
 
-    @field_validator("past_due_grace", "webhook_tolerance")
+    @field_validator("past_due_grace", "event_retention", "webhook_tolerance")
     @classmethod
     def _is_not_negative(cls, value: timedelta) -> timedelta:
         if value < timedelta(0):
             raise ValueError("this cannot be negative")
+        return value
+
+    @field_validator("event_retention")
+    @classmethod
+    def _outlasts_redelivery(cls, value: timedelta) -> timedelta:
+        if timedelta(0) < value < timedelta(days=30):
+            raise ValueError("Stripe can send an event again for 30 days; keep it as long, or 0 for ever")
         return value
 
     @field_validator("webhook_tolerance")

@@ -25,6 +25,7 @@ logger = logging.getLogger("paidup")
 _POLL = timedelta(milliseconds=250)
 _POLL_WITH_NOTIFY = timedelta(seconds=5)
 _DATABASE_PAUSE = 1.0
+_TIDY_EVERY = 3600.0
 
 
 class WakeUp:
@@ -56,7 +57,8 @@ class Worker:
     Threads that synchronise targets, and one that hands changes to the app's handlers.
 
     `threads` synchronise side by side, each another target. With `deliver_changes=False` changes are left for a
-    process that has the app's handlers.
+    process that has the app's handlers. Events that were done with longer ago than `retention` are deleted, once an
+    hour; none are when it is zero.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Worker:
         clock: Callable[[], datetime],
         threads: int = 4,
         deliver_changes: bool = True,
+        retention: timedelta = timedelta(0),
     ) -> None:
         self._database = database
         self._synchroniser = synchroniser
@@ -77,6 +80,7 @@ class Worker:
         self._clock = clock
         self._threads = threads
         self._deliver_changes = deliver_changes
+        self._retention = retention
         self._stopping = threading.Event()
         self._running: list[threading.Thread] = []
         self._slow_until = 0.0
@@ -89,6 +93,7 @@ class Worker:
         loops = [self._synchronise_loop] * self._threads
         loops += [self._deliver_loop] if self._deliver_changes else []
         loops += [self._listen_loop] if self._database.is_postgresql else []
+        loops += [self._tidy_loop] if self._retention else []
         self._running = [
             threading.Thread(target=loop, name=f"paidup-worker-{number}", daemon=True)
             for number, loop in enumerate(loops)
@@ -182,6 +187,19 @@ class Worker:
         with self._database.read() as session:
             due = inbox.next_due(session)
         return None if due is None else (due - self._clock()).total_seconds()
+
+    def _tidy_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                while not self._stopping.is_set() and self._forget():
+                    pass
+            except DatabaseUnavailable as error:
+                logger.warning("old events stay for now: %s", error)
+            self._stopping.wait(_TIDY_EVERY)
+
+    def _forget(self) -> int:
+        with self._database.write() as session:
+            return inbox.forget(session, before=self._clock() - self._retention)
 
     def _listen_loop(self) -> None:
         while not self._stopping.is_set():

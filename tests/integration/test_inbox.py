@@ -225,3 +225,18 @@ def test_an_event_and_its_target_are_stored_both_or_neither(database: Database) 
     with database.read() as session:
         assert session.get(StoredEvent, "evt_1") is None
         assert session.get(SyncTarget, TARGET) is None
+
+
+def test_old_events_are_forgotten_once_they_are_done_with(database: Database) -> None:
+    accept(database, "evt_done")
+    finish(database, claimed(database))
+    accept(database, "evt_ignored", type="charge.succeeded")
+    accept(database, "evt_waiting")
+    later = NOW + timedelta(days=90)
+    accept(database, "evt_young", type="charge.succeeded", now=later)
+    with database.write() as session:
+        assert inbox.forget(session, before=NOW) == 0, "not older than that"
+        assert inbox.forget(session, before=later, most=1) == 1, "no more at once than asked"
+        assert inbox.forget(session, before=later) == 1
+    with database.read() as session:
+        assert set(session.scalars(select(StoredEvent.id))) == {"evt_waiting", "evt_young"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -77,6 +78,22 @@ def test_a_worker_runs_once_at_a_time_and_may_be_started_again(billing: Billing)
     assert worker.stop()
     worker.start()
     assert worker.stop()
+
+
+def test_a_worker_forgets_events_that_are_long_done_with(
+    billing: Billing, make_billing: Callable[..., Billing], stripe: Emulator
+) -> None:
+    subscribe(billing)
+    deliver_all(billing, stripe)
+    billing.run_until_idle()
+    assert billing.events()
+    later = make_billing(clock=lambda: datetime.now(UTC) + timedelta(days=91)).worker()
+    later.start()
+    try:
+        eventually(lambda: billing.events() == [])
+    finally:
+        assert later.stop()
+    assert billing.access(OWNER).plan == "pro"
 
 
 def test_one_customer_that_fails_does_not_hold_up_the_others(billing: Billing, stripe: Emulator) -> None:

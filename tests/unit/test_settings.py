@@ -125,6 +125,8 @@ def test_no_error_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) ->
         ("PAIDUP_PAST_DUE_GRACE_DAYS", "inf"),
         ("PAIDUP_PAST_DUE_GRACE_DAYS", "-1"),
         ("PAIDUP_PAST_DUE_GRACE_DAYS", "a fortnight"),
+        ("PAIDUP_EVENT_RETENTION_DAYS", "29"),
+        ("PAIDUP_EVENT_RETENTION_DAYS", "-1"),
         ("PAIDUP_WEBHOOK_TOLERANCE_SECONDS", "nan"),
         ("PAIDUP_WEBHOOK_TOLERANCE_SECONDS", "86400"),
         ("PAIDUP_WEBHOOK_MAX_BYTES", "1"),
@@ -134,6 +136,11 @@ def test_no_error_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_value_that_cannot_be_is_told_with_its_key(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
     assert set(problems_of(monkeypatch, **{key: value})) == {key}
+
+
+def test_events_may_be_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch).event_retention == timedelta(days=90)
+    assert settings_of(monkeypatch, PAIDUP_EVENT_RETENTION_DAYS="0").event_retention == timedelta(0)
 
 
 def test_a_test_key_may_go_to_an_emulator_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
