@@ -87,7 +87,9 @@ class AsyncBilling:
 
     async def receive(self, body: bytes, signature: str | None) -> Receipt:
         """See `Billing.receive`."""
-        return await asyncio.wrap_future(self.billing.receive_soon(body, signature))
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self.billing.receive_soon(body, signature, answer)
+        return await answer
 
     async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
         """See `Billing.sync`."""

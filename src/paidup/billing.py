@@ -39,7 +39,7 @@ from paidup.errors import (
     PayloadTooLarge,
     StripeUnavailable,
 )
-from paidup.intake import Intake
+from paidup.intake import Answer, Intake
 from paidup.portal import Portal
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
@@ -247,11 +247,13 @@ class Billing:
         Answer 2xx when this returns, whatever the receipt says. Raises InvalidSignature, InvalidPayload and
         PayloadTooLarge (4xx, nothing stored), DatabaseUnavailable (5xx, so that Stripe delivers again).
         """
-        return self.receive_soon(body, signature).result()
+        answer: Future[inbox.Receipt] = Future()
+        self.receive_soon(body, signature, answer)
+        return answer.result()
 
-    def receive_soon(self, body: bytes, signature: str | None) -> Future[inbox.Receipt]:
+    def receive_soon(self, body: bytes, signature: str | None, answer: Answer) -> None:
         """
-        `receive` without waiting: the Future is done once the event is committed. Never answer 2xx before.
+        `receive` without waiting: `answer` is a Future that is done once the event is committed; no 2xx before.
 
         What is wrong with the body or its signature is raised at once; the Future raises DatabaseUnavailable.
         """
@@ -273,7 +275,7 @@ class Billing:
         except (ValueError, RecursionError) as error:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
         route = targets.route(event, livemode=self._livemode)
-        return self._intake.submit(inbox.Delivery(event, route, body.decode(), secret, now))
+        self._intake.submit(inbox.Delivery(event, route, body.decode(), secret, now), answer)
 
     def events(self, *, state: str | None = None, limit: int = 50) -> list[StoredEvent]:
         """Received events, newest first; `state` is pending, done, ignored or failed."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, delete, or_, select, text, update
+from sqlalchemy import Connection, case, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from paidup.core.event import Event
 from paidup.core.targets import Route
-from paidup.database import bulk
+from paidup.database import arrivals
 from paidup.database.tables import StoredEvent, SyncTarget
 
 LEASE = timedelta(seconds=60)
@@ -33,9 +33,6 @@ MAX_ATTEMPTS = 12
 """Attempts before giving up: about a day and a half with the backoff below."""
 _BACKOFF_BASE = timedelta(seconds=2)
 _BACKOFF_CAP = timedelta(hours=6)
-
-CHANNEL = "paidup_work"
-"""PostgreSQL's NOTIFY channel: there is something to do."""
 
 
 class LeaseLost(Exception):
@@ -88,48 +85,61 @@ def accept(session: Session, deliveries: Sequence[Delivery]) -> list[Receipt]:
     A repeated delivery changes nothing, unless we had given up on the event: then it starts again. Rows are taken in
     one order everywhere, events before targets, so that processes that store at once can't block each other for good.
     """
-    first: dict[str, Delivery] = {}
-    for each in deliveries:
-        first.setdefault(each.event.id, each)
-    new = _insert(session, [first[id] for id in sorted(first)])
+    new = store(session.connection(), deliveries)
+    count_repeats(session, deliveries, new)
+    return receipts(deliveries, new)
+
+
+def store(connection: Connection, deliveries: Sequence[Delivery]) -> set[str]:
+    """The first half of `accept`, for a connection that commits each statement: store new events; their ids."""
+    first = {each.event.id: each for each in reversed(deliveries)}
+    rows = [_row(first[id]) for id in sorted(first)]
+    now = max(each.received_at for each in deliveries)
+    return arrivals.store_events(connection, rows, now=now, debounce=DEBOUNCE)
+
+
+def count_repeats(session: Session, deliveries: Sequence[Delivery], new: Collection[str]) -> None:
+    """The other half, where some were there already: count them, and start again what we had given up on."""
     repeats = Counter(each.event.id for each in deliveries)
     repeats.subtract(new)
-    again = _failed_before(session, [id for id, count in repeats.items() if count and id not in new])
-    asked = Counter(each.route.target for each in first.values() if each.event.id in new and each.route.target)
-    for row in again:
-        asked[str(row.target)] += 1
-    if asked:
-        _request(session, asked, now=max(each.received_at for each in deliveries))
+    repeats = +repeats
+    if not repeats:
+        return
+    again = _failed_before(session, [id for id in repeats if id not in new])
+    if again:
+        asked = Counter(str(row.target) for row in again)
+        now = max(each.received_at for each in deliveries)
+        arrivals.ask(session.connection(), asked, now=now, debounce=DEBOUNCE)
     for row in again:
         _start_again(row)
     session.flush()
-    _count(session, +repeats)
+    _count(session, repeats)
+
+
+def receipts(deliveries: Sequence[Delivery], new: Collection[str]) -> list[Receipt]:
+    """What to answer to each delivery: the first of a new event is told what became of it, any other is a repeat."""
     answered: set[str] = set()
     return [_receipt(each, is_new=each.event.id in new, answered=answered) for each in deliveries]
 
 
-def _insert(session: Session, deliveries: Sequence[Delivery]) -> set[str]:
-    """The ids that were not there before."""
-    rows = [
-        {
-            "id": each.event.id,
-            "type": each.event.type,
-            "api_version": each.event.api_version,
-            "account": each.event.account,
-            "livemode": each.event.livemode,
-            "target": each.route.target,
-            "payload": each.payload,
-            "state": "ignored" if each.route.ignored else "pending",
-            "reason": each.route.ignored,
-            "secret": each.secret,
-            "deliveries": 1,
-            "created": each.event.created,
-            "received_at": each.received_at,
-            "processed_at": each.received_at if each.route.ignored else None,
-        }
-        for each in deliveries
-    ]
-    return bulk.insert_new(session, StoredEvent, rows)
+def _row(delivery: Delivery) -> dict[str, Any]:
+    event, route = delivery.event, delivery.route
+    return {
+        "id": event.id,
+        "type": event.type,
+        "api_version": event.api_version,
+        "account": event.account,
+        "livemode": event.livemode,
+        "target": route.target,
+        "payload": delivery.payload,
+        "state": "ignored" if route.ignored else "pending",
+        "reason": route.ignored,
+        "secret": delivery.secret,
+        "deliveries": 1,
+        "created": event.created,
+        "received_at": delivery.received_at,
+        "processed_at": delivery.received_at if route.ignored else None,
+    }
 
 
 def _failed_before(session: Session, ids: Sequence[str]) -> list[StoredEvent]:
@@ -185,37 +195,8 @@ def request(session: Session, target: str, *, now: datetime) -> int:
 
     The first request after a quiet time is available at once; the rest of a burst after a short debounce.
     """
-    _request(session, {target: 1}, now=now)
+    arrivals.ask(session.connection(), {target: 1}, now=now, debounce=DEBOUNCE)
     return session.scalars(select(SyncTarget.requested).where(SyncTarget.target == target)).one()
-
-
-def _request(session: Session, counts: Mapping[str, int], *, now: datetime) -> None:
-    """The same for several targets, each with how often it is asked for."""
-    rows = [
-        {"target": target, "requested": counts[target], "applied": 0, "available_at": now, "attempts": 0}
-        for target in sorted(counts)
-    ]
-    was_clean = SyncTarget.applied >= SyncTarget.requested
-    just_applied = and_(SyncTarget.applied_at.is_not(None), SyncTarget.applied_at > now - DEBOUNCE)
-    bulk.upsert(
-        session,
-        SyncTarget,
-        rows,
-        key="target",
-        changes={
-            "requested": SyncTarget.requested + bulk.excluded(session, SyncTarget).requested,
-            "available_at": case(
-                (SyncTarget.gave_up_at.is_not(None), now),
-                (and_(was_clean, just_applied), now + DEBOUNCE),
-                (was_clean, now),
-                else_=SyncTarget.available_at,
-            ),
-            "attempts": case((SyncTarget.gave_up_at.is_not(None), 0), else_=SyncTarget.attempts),
-            "gave_up_at": None,
-        },
-    )
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"NOTIFY {CHANNEL}"))
 
 
 def next_due(session: Session) -> datetime | None:

@@ -2,17 +2,20 @@
 Group commit: deliveries that arrive together are stored in one transaction, each answered only after it.
 
 One thread a process writes. While it commits, the next ones gather; nothing waits for company that isn't there. A
-delivery is a Future: it is done when its event is committed, and failed when it was not, so that Stripe sends it again.
+delivery comes with a Future: it is done when its event is committed, and failed when it was not, so that Stripe sends
+it again. The coroutines of an event loop are told all at once: each by itself, they would take turns with this thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 
 from paidup import inbox
 from paidup.database.engine import Database
@@ -26,7 +29,9 @@ MAX_WAITING = 5_000
 """Deliveries that wait for the database, at most; more are refused, and Stripe sends them again later."""
 _STOP_SECONDS = 30.0
 
-_Waiting = tuple[inbox.Delivery, Future[inbox.Receipt]]
+Answer = Future[inbox.Receipt] | asyncio.Future[inbox.Receipt]
+_Waiting = tuple[inbox.Delivery, Answer]
+_Outcome = inbox.Receipt | Exception
 
 
 class Intake:
@@ -46,15 +51,14 @@ class Intake:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, delivery: inbox.Delivery) -> Future[inbox.Receipt]:
+    def submit(self, delivery: inbox.Delivery, answer: Answer) -> None:
         """
-        Queue a delivery; the Future is done once it is committed.
+        Queue a delivery; the answer, a Future of a thread or of an event loop, is given once it is committed.
 
         Raises DatabaseUnavailable when too many wait already, RuntimeError after `close`.
         """
         if self._process != os.getpid():
             self._start_anew()
-        future: Future[inbox.Receipt] = Future()
         with self._condition:
             if self._closed:
                 raise RuntimeError("this Billing was closed")
@@ -62,12 +66,11 @@ class Intake:
                 raise DatabaseUnavailable(
                     f"{MAX_WAITING} webhooks wait to be stored", remedy="the database is too slow, or away"
                 )
-            self._waiting.append((delivery, future))
+            self._waiting.append((delivery, answer))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._write, name="paidup-intake", daemon=True)
                 self._thread.start()
             self._condition.notify()
-        return future
 
     @property
     def waiting(self) -> int:
@@ -97,29 +100,58 @@ class Intake:
             if not taken:
                 return
             # A caller that went away meanwhile has not been promised anything.
-            self._store([each for each in taken if each[1].set_running_or_notify_cancel()])
+            self._store([each for each in taken if _is_awaited(each[1])])
 
     def _store(self, group: list[_Waiting]) -> None:
         if not group:
             return
         try:
-            with self._database.write() as session:
-                receipts = inbox.accept(session, [delivery for delivery, _ in group])
+            receipts = self._accept([delivery for delivery, _ in group])
         except DatabaseUnavailable as error:
-            _fail(group, error)
+            _answer(group, [error] * len(group))
         except Exception as error:
             # One event that the database will not take must not cost the others their answer.
             logger.warning("storing %d webhooks failed", len(group), exc_info=True)
             if len(group) == 1:
-                _fail(group, error)
+                _answer(group, [error])
             for each in group if len(group) > 1 else ():
                 self._store([each])
         else:
-            for (_, future), receipt in zip(group, receipts, strict=True):
-                future.set_result(receipt)
+            _answer(group, receipts)
             self._on_stored()
 
+    def _accept(self, deliveries: Sequence[inbox.Delivery]) -> list[inbox.Receipt]:
+        new = self._database.at_once(lambda connection: inbox.store(connection, deliveries))
+        if len(new) < len(deliveries):
+            with self._database.write() as session:
+                inbox.count_repeats(session, deliveries, new)
+        return inbox.receipts(deliveries, new)
 
-def _fail(group: list[_Waiting], error: Exception) -> None:
-    for _, future in group:
-        future.set_exception(error)
+
+def _is_awaited(answer: Answer) -> bool:
+    return not answer.cancelled() if isinstance(answer, asyncio.Future) else answer.set_running_or_notify_cancel()
+
+
+def _answer(group: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[inbox.Receipt], _Outcome]]] = {}
+    for (_, answer), outcome in zip(group, outcomes, strict=True):
+        if isinstance(answer, asyncio.Future):
+            loops.setdefault(answer.get_loop(), []).append((answer, outcome))
+        else:
+            _settle(answer, outcome)
+    for loop, answers in loops.items():
+        with suppress(RuntimeError):  # a loop that was closed has nobody left to tell
+            loop.call_soon_threadsafe(_settle_all, answers)
+
+
+def _settle_all(answers: Sequence[tuple[asyncio.Future[inbox.Receipt], _Outcome]]) -> None:
+    for answer, outcome in answers:
+        if not answer.done():
+            _settle(answer, outcome)
+
+
+def _settle(answer: Answer, outcome: _Outcome) -> None:
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from paidup import inbox, outbox
+from paidup.database import arrivals
 from paidup.database.engine import Database
 from paidup.database.notify import listen
 from paidup.errors import DatabaseUnavailable, StripeRateLimited
@@ -204,7 +205,7 @@ class Worker:
     def _listen_loop(self) -> None:
         while not self._stopping.is_set():
             try:
-                listen(self._database, inbox.CHANNEL, on_notify=self._wake_up.give, stopping=self._stopping)
+                listen(self._database, arrivals.CHANNEL, on_notify=self._wake_up.give, stopping=self._stopping)
             except DatabaseUnavailable as error:
                 logger.warning("not listening to PostgreSQL for now, polling instead: %s", error)
                 self._stopping.wait(_DATABASE_PAUSE)

@@ -1,14 +1,14 @@
 """
-One database, PostgreSQL or SQLite, and the only two ways into it: `read()` and `write()`.
+One database, PostgreSQL or SQLite, and the only ways into it: `read()`, `write()` and `at_once()`.
 
-Both translate "the database is not there" into DatabaseUnavailable, so that a webhook answers 5xx and Stripe retries.
+All translate "the database is not there" into DatabaseUnavailable, so that a webhook answers 5xx and Stripe retries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from paidup.errors import DatabaseUnavailable
 
+_Found = TypeVar("_Found")
 _BUSY_SECONDS = 15
 _NOT_MIGRATED = ("42P01", "42703")  # PostgreSQL's undefined_table and undefined_column
 
@@ -34,6 +35,7 @@ class Database:
         self.engine = _engine(url, pool_size)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self._writer = self.engine.execution_options(paidup_write=True)
+        self._at_once = _committing_by_itself(url) if self.is_postgresql else None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -47,9 +49,31 @@ class Database:
         with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def at_once(self, work: Callable[[Connection], _Found]) -> _Found:
+        """
+        Do what is a single statement, and may be repeated, in as few round trips as possible.
+
+        PostgreSQL commits it by itself, on a connection kept for this; one that was lost since is opened again. On
+        SQLite it is a transaction like any other. For one thread at a time.
+        """
+        with _translated():
+            if self._at_once is None:
+                with self._writer.begin() as connection:
+                    return work(connection)
+            try:
+                with self._at_once.connect() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            with self._at_once.connect() as connection:
+                return work(connection)
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+        if self._at_once is not None:
+            self._at_once.dispose()
 
 
 def _engine(url: str, pool_size: int) -> Engine:
@@ -64,6 +88,10 @@ def _engine(url: str, pool_size: int) -> Engine:
     return create_engine(
         url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_timeout=10, hide_parameters=True
     )
+
+
+def _committing_by_itself(url: str) -> Engine:
+    return create_engine(url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True)
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
