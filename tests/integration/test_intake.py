@@ -204,3 +204,16 @@ def test_a_forked_process_stores_too(database_url: str, database: Database) -> N
     script = FORKING.format(root=str(Path(__file__).parents[2]), url=database_url)
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)
     assert stored(database) == 3
+
+
+def test_a_connection_that_was_cut_is_opened_again(database: Database, desk: intake.Intake) -> None:
+    """By a restart of the server, or a firewall that forgot it."""
+    submit(desk, a_delivery(1)).result(10)
+    if database.is_postgresql:
+        with database.read() as session:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            session.execute(text(f"{cut} AND datname = current_database()"))
+    else:
+        database.engine.dispose()
+    assert submit(desk, a_delivery(2)).result(10).state == "pending"
+    assert stored(database) == 2
