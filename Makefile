@@ -6,7 +6,6 @@ export PYTHON
 BIN := .venv/bin
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/*_*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench format screenshots lock clean setup setup-dev
@@ -31,7 +30,7 @@ check: setup-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
 bench: setup-dev ## Measure speed, each figure beside a floor of the same run (BENCH_ARGS="--rounds 1")
-	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m $$benchmark $(BENCH_ARGS) || exit 1; done
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 format: setup-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -14,28 +14,71 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-WIDTH = 100
+WIDTH = 120
 """Columns, where the terminal has fewer or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure, or its ratio to the floor's, has to reach at least, or at most."""
+
+    bound: float
+    at_least: bool
+    of_the_floor: bool
+
+    def is_met(self, figure: float, ratio: float) -> bool:
+        """Is it reached?"""
+        value = ratio if self.of_the_floor else figure
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        unit = "× the floor" if self.of_the_floor else ""
+        return f"{'≥' if self.at_least else '≤'} {_short(self.bound)}{unit}"
+
+
+def at_least(bound: float, *, of_the_floor: bool = False) -> Target:
+    """More is better: so many, or so many times the floor's."""
+    return Target(bound, True, of_the_floor)
+
+
+def at_most(bound: float, *, of_the_floor: bool = False) -> Target:
+    """Less is better: so many, or so many times the floor's."""
+    return Target(bound, False, of_the_floor)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """A figure per round, and its floor's. `unit` is `calls/s` (more is better) or `s` (less is)."""
+    """A claim: a figure per round with its floor's, in a unit such as `calls/s` or `s`, and what it has to reach."""
 
     name: str
     unit: str
     measured: list[float]
     floor: list[float]
+    target: Target | None = None
 
     @property
     def ratio(self) -> float:
-        """How many times the floor's cost the task takes; the median of the rounds."""
-        pairs = zip(self.measured, self.floor, strict=True)
-        return statistics.median(low / own if self.unit == "calls/s" else own / low for own, low in pairs)
+        """How many times the floor's figure it is; the median of the rounds."""
+        return statistics.median(own / low for own, low in zip(self.measured, self.floor, strict=True))
+
+    def as_json(self) -> dict[str, object]:
+        """For machines."""
+        figure = statistics.median(self.measured)
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "measured": self.measured,
+            "floor": self.floor,
+            "ratio": self.ratio,
+            "target": str(self.target) if self.target else None,
+            "is_met": self.target.is_met(figure, self.ratio) if self.target else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +118,32 @@ def in_turn(own: Callable[[], float], floor: Callable[[], float], *, rounds: int
 
 def report(title: str, rows: Sequence[Row], chosen: Options) -> None:
     """Print a table, or one JSON object."""
+    found = {"benchmark": title, "rows": [row.as_json() for row in rows]}
     if chosen.json:
-        found = [
-            {"name": row.name, "unit": row.unit, "measured": row.measured, "floor": row.floor, "ratio": row.ratio}
-            for row in rows
-        ]
-        print(json.dumps({"benchmark": title, "rows": found}))
-        return
-    table = Table(title=title, title_justify="left")
-    for heading in ("", "unit", "worst", "median", "best", "floor's median", "times the floor"):
-        table.add_column(heading, justify="left" if heading in ("", "unit") else "right", no_wrap=True)
-    for row in rows:
-        by_worth = sorted(row.measured, reverse=row.unit != "calls/s")
-        figures = (by_worth[0], statistics.median(row.measured), by_worth[-1], statistics.median(row.floor))
-        table.add_row(row.name, row.unit, *(_short(figure) for figure in figures), f"{row.ratio:.2f}")
+        print(json.dumps(found))
+    else:
+        show([found])
+
+
+def show(reports: Sequence[dict[str, Any]]) -> None:
+    """Print reports as one table: the median of the rounds, with the range they were in."""
+    table = Table()
+    for heading in ("claim", "measured", "rounds", "floor", "ratio", "target", ""):
+        table.add_column(heading, justify="right" if heading in ("measured", "rounds", "floor", "ratio") else "left")
+    for each in reports:
+        table.add_section()
+        table.add_row(Text(each["benchmark"], style="bold"))
+        for row in each["rows"]:
+            unit, measured = row["unit"], row["measured"]
+            table.add_row(
+                f"  {row['name']}",
+                f"{_short(statistics.median(measured))} {unit}",
+                f"{_short(min(measured))} to {_short(max(measured))}",
+                f"{_short(statistics.median(row['floor']))} {unit}",
+                f"{row['ratio']:.2f}",
+                row["target"] or "",
+                {True: "met", False: "MISSED", None: ""}[row["is_met"]],
+            )
     Console(width=max(Console().width, WIDTH)).print(table)
 
 
