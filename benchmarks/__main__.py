@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measuring import options, show
 
-NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*_*.py") if not path.stem.startswith("__"))
+NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*_*.py"))
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ Started by `accept_webhooks`; prints its address.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import sqlite3
@@ -33,6 +34,8 @@ Insert = Callable[[tuple[str, str, str, str]], Awaitable[None]]
 def main(kind: str, database_url: str, plans: str) -> None:
     """Serve until killed."""
     app = _floor(database_url) if kind == "floor" else _paidup(database_url, plans)
+    gc.collect()
+    gc.freeze()  # as the starter does: no full collection holds the requests up
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
