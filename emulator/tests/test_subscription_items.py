@@ -78,3 +78,11 @@ def test_what_is_wrong_is_named(shop: Shop, subscription: stripe.Subscription) -
     with pytest.raises(stripe.InvalidRequestError) as missing:
         shop.api.subscription_items.create({"subscription": subscription.id})
     assert missing.value.param == "price"
+
+
+def test_the_first_ten_are_shown_and_the_rest_are_listed(shop: Shop) -> None:
+    """[DOC] docs.stripe.com/api/pagination: a list inside an object is its first page."""
+    prices = [{"price": shop.price(100 + number).id} for number in range(12)]
+    subscription = shop.subscribe(shop.customer().id, prices[0]["price"], items=prices)
+    assert (len(subscription["items"].data), subscription["items"].has_more) == (10, True)
+    assert len(shop.api.subscription_items.list({"subscription": subscription.id, "limit": 100}).data) == 12

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 ANCHOR_RANGES = {"day_of_month": (1, 31), "hour": (0, 23), "minute": (0, 59), "month": (1, 12), "second": (0, 59)}
+ITEMS_SHOWN = 10
 IGNORED = ("off_session", "payment_method_options", "expand")
 
 
@@ -281,14 +282,15 @@ def cancel(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 @renders("subscription")
 def show_subscription(engine: Engine, subscription: Json) -> Json:
-    """With its items, each with its price and plan in full."""
+    """With its first items, each with its price and plan in full."""
     shown = public(subscription)
     items = [show_item(engine, item) for item in subscription["items"]]
     waiting = (subscription["pending_update"] or {}).get("subscription_items")
     if waiting is not None:
         shown["pending_update"]["subscription_items"] = [show_item(engine, item) for item in waiting]
     shown["default_tax_rates"] = taxes.shown(engine, subscription["default_tax_rates"])
-    shown["items"] = as_list(items, f"/v1/subscription_items?subscription={subscription['id']}")
+    url = f"/v1/subscription_items?subscription={subscription['id']}"
+    shown["items"] = as_list(items[:ITEMS_SHOWN], url, has_more=len(items) > ITEMS_SHOWN)
     return shown
 
 
