@@ -1,0 +1,229 @@
+"""The gateway: Stripe's own JSON comes out, whole, and by the key it was built with alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import stripe as sdk
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from paidup.stripe_api import gateway as module
+from paidup.stripe_api.gateway import Gateway
+from stripe_emulator import Emulator
+from tests.conventions.repository import python_files
+from tests.support.serving import bound_socket, serving
+
+MANY = 25
+KEY = "sk_test_paidup"
+
+
+@pytest.fixture
+def gateway(stripe: Emulator) -> Gateway:
+    return Gateway(KEY, api_base=stripe.url)
+
+
+@pytest.fixture
+def client(stripe: Emulator) -> sdk.StripeClient:
+    return sdk.StripeClient(KEY, base_addresses={"api": stripe.url})
+
+
+def a_price(client: sdk.StripeClient, amount: str = "1200") -> str:
+    product = client.v1.products.create({"name": f"Plan at {amount}"})
+    return client.v1.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount_decimal": amount,  # type: ignore[typeddict-item]  # the SDK takes text as well
+            "recurring": {"interval": "month"},
+        }
+    ).id
+
+
+def a_subscriber(client: sdk.StripeClient) -> str:
+    customer = client.v1.customers.create({"email": "zoë@example.com", "name": "Zoë Ünal 名前"})
+    card = client.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    client.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": card.id}})
+    return customer.id
+
+
+def many_subscriptions(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    customer, price = a_subscriber(client), a_price(client)
+    for _ in range(MANY):
+        client.v1.subscriptions.create({"customer": customer, "items": [{"price": price}]})
+    return gateway.list_subscriptions(customer)
+
+
+def many_invoices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    customer = a_subscriber(client)
+    for _ in range(MANY):
+        client.v1.invoices.create({"customer": customer})
+    return gateway.list_invoices(customer)
+
+
+def many_products(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    for number in range(MANY):
+        client.v1.products.create({"name": f"P{number}"})
+    return gateway.list_products()
+
+
+def many_prices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    for number in range(MANY):
+        a_price(client, str(100 + number))
+    return gateway.list_prices(active=True)
+
+
+LISTS = {
+    "list_subscriptions": many_subscriptions,
+    "list_invoices": many_invoices,
+    "list_products": many_products,
+    "list_prices": many_prices,
+}
+
+
+@pytest.mark.parametrize("page", [2, 100])
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_every_list_is_read_to_its_end(
+    client: sdk.StripeClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str, page: int
+) -> None:
+    """H16: with pages of two, and with more than Stripe sends to who doesn't say how many."""
+    monkeypatch.setattr(module, "_PAGE", page)
+    found = LISTS[name](client, gateway)
+    assert len({each["id"] for each in found}) == len(found) == MANY
+
+
+def test_every_list_of_the_gateway_is_among_them() -> None:
+    """H16: a new one is added above, or this fails."""
+    assert {name for name in vars(Gateway) if name.startswith("list_")} == LISTS.keys()
+
+
+def test_the_portals_configuration_is_found_on_a_later_page(
+    client: sdk.StripeClient, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H16."""
+    monkeypatch.setattr(module, "_PAGE", 2)
+    features: Any = {"invoice_history": {"enabled": True}}
+    ours = client.v1.billing_portal.configurations.create({"features": features, "metadata": {"paidup": "portal"}})
+    for _ in range(4):
+        client.v1.billing_portal.configurations.create({"features": features})
+    found = gateway.find_portal_configuration()
+    assert found is not None
+    assert found["id"] == ours.id
+
+
+def test_a_subscription_has_all_its_items(client: sdk.StripeClient, gateway: Gateway) -> None:
+    """H16: Stripe shows the first ten beside the subscription."""
+    customer = a_subscriber(client)
+    prices = [a_price(client, str(1000 + number)) for number in range(14)]
+    created = client.v1.subscriptions.create({"customer": customer, "items": [{"price": each} for each in prices]})
+    assert created["items"].has_more
+    [found] = gateway.list_subscriptions(customer)
+    assert sorted(item["price"]["id"] for item in found["items"]["data"]) == sorted(prices)
+    assert found["items"]["has_more"] is False
+
+
+def test_what_comes_out_is_stripes_json_to_the_letter(
+    client: sdk.StripeClient, gateway: Gateway, stripe: Emulator
+) -> None:
+    """H77: the SDK's own objects, with their Decimals, become what Stripe sent, and can be stored as JSON."""
+    customer, price = a_subscriber(client), a_price(client, "0.125")
+    subscription = client.v1.subscriptions.create({"customer": customer, "items": [{"price": price, "quantity": 8}]})
+    product = str(client.v1.prices.retrieve(price).product)
+    [invoice] = client.v1.invoices.list({"customer": customer}).data
+    expand = {"expand[]": "data.default_payment_method", "status": "all", "customer": customer}
+    compared: dict[str, tuple[Any, Any]] = {
+        "price": (gateway.retrieve_price(price), _raw(stripe, f"prices/{price}")),
+        "product": (gateway.retrieve_product(product), _raw(stripe, f"products/{product}")),
+        "subscription": (gateway.list_subscriptions(customer)[0], _raw(stripe, "subscriptions", **expand)["data"][0]),
+        "invoice": (gateway.list_invoices(customer)[0], _raw(stripe, f"invoices/{invoice.id}")),
+        "customer": (
+            gateway.retrieve_customer(customer),
+            _raw(stripe, f"customers/{customer}", **{"expand[]": "invoice_settings.default_payment_method"}),
+        ),
+    }
+    for name, (ours, theirs) in compared.items():
+        assert ours == theirs, name
+        assert json.loads(json.dumps(ours)) == theirs, name
+    assert compared["price"][0]["unit_amount_decimal"] == "0.125"
+    assert subscription["items"].data[0].price.unit_amount_decimal is not None
+
+
+def _raw(stripe: Emulator, path: str, **params: str) -> Any:
+    return httpx.get(f"{stripe.url}/v1/{path}", params=params, auth=(KEY, "")).raise_for_status().json()
+
+
+class Doorkeeper:
+    """Passes calls on to Stripe, and notes which key each came with."""
+
+    def __init__(self, stripe: Emulator) -> None:
+        self._stripe = stripe
+        self.keys: dict[str, set[str]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One call."""
+        request = Request(scope, receive)
+        self.keys.setdefault(request.url.path, set()).add(request.headers["authorization"])
+        kept = {name: value for name, value in request.headers.items() if name != "host"}
+        async with httpx.AsyncClient(base_url=self._stripe.url, timeout=30, trust_env=False) as client:
+            answer = await client.request(
+                request.method, str(request.url.path), content=await request.body(), headers=kept
+            )
+        await Response(answer.content, answer.status_code, media_type="application/json")(scope, receive, send)
+
+
+@contextmanager
+def a_doorkeeper(stripe: Emulator) -> Iterator[tuple[Doorkeeper, str]]:
+    keeper = Doorkeeper(stripe)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for word in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{word}.complete"})
+            return
+        await keeper(scope, receive, send)
+
+    with serving(app, bound_socket()) as url:
+        yield keeper, url
+
+
+def test_accounts_side_by_side_call_with_their_own_keys(stripe: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H116: many at once, in many threads, and whatever the SDK's global key is."""
+    monkeypatch.setattr(sdk, "api_key", "sk_test_of_somebody_else")
+    with a_doorkeeper(stripe) as (keeper, url):
+        gateways = [Gateway(f"sk_test_account{number}", api_base=url) for number in range(3)]
+
+        def ask(number: int) -> None:
+            gateways[number % 3].find_customer(f"cus_{number % 3}")
+
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(ask, range(48)))
+    assert keeper.keys == {f"/v1/customers/cus_{number}": {f"Bearer sk_test_account{number}"} for number in range(3)}
+
+
+def test_nobody_sets_anything_of_the_sdk_for_all() -> None:
+    """H116: no `stripe.api_key = …` and nothing like it, in the library and in the starter."""
+    for file in python_files("src", "starter"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            for target in _assigned(node):
+                assert not ast.unparse(target).startswith("stripe."), f"{file}:{node.lineno}"  # type: ignore[attr-defined]
+
+
+def _assigned(node: ast.AST) -> list[ast.expr]:
+    match node:
+        case ast.Assign():
+            return node.targets
+        case ast.AnnAssign() | ast.AugAssign():
+            return [node.target]
+        case ast.Call() if ast.unparse(node.func) == "setattr":
+            return node.args[:1]
+        case _:
+            return []
