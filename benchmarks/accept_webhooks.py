@@ -55,12 +55,12 @@ def _compare(name: str, database_url: str, share: float, *, rounds: int) -> list
     def rate(kind: str, url: str) -> float:
         bodies = [_an_event() for _ in range(EVENTS)]
         begun = time.perf_counter()
-        waits = asyncio.run(_send(url, bodies))
+        waits = asyncio.run(send(url, bodies))
         seconds = time.perf_counter() - begun
         slow[kind].append(sorted(waits)[int(len(waits) * 0.99)])
         return EVENTS / seconds
 
-    with _serving("paidup", database_url) as own, _serving("floor", database_url) as floor:
+    with serving("paidup", database_url) as own, serving("floor", database_url) as floor:
         measured = in_turn(
             lambda: rate("paidup", f"{own}/billing/webhook"), lambda: rate("floor", floor), rounds=rounds
         )
@@ -72,8 +72,9 @@ def _compare(name: str, database_url: str, share: float, *, rounds: int) -> list
 
 
 @contextmanager
-def _serving(kind: str, database_url: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.receiving", kind, database_url, str(PLANS)]
+def serving(kind: str, database_url: str, *stripe_url: str) -> Iterator[str]:
+    """A server of webhooks in a process of its own; its address."""
+    command = [sys.executable, "-m", "benchmarks.receiving", kind, database_url, str(PLANS), *stripe_url]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -103,8 +104,8 @@ def _an_event() -> bytes:
     return json.dumps(event).encode()
 
 
-async def _send(url: str, bodies: list[bytes]) -> list[float]:
-    """Post every body, `AT_ONCE` at a time, each on a connection that stays open; how long each took."""
+async def send(url: str, bodies: list[bytes], *, at_once: int = AT_ONCE) -> list[float]:
+    """Post every body, signed, so many at a time, each on a connection that stays open; how long each took."""
     parts = urlsplit(url)
     waiting = iter([_request(parts.path or "/", body) for body in bodies])
     waits: list[float] = []
@@ -124,7 +125,7 @@ async def _send(url: str, bodies: list[bytes]) -> list[float]:
         writer.close()
         await writer.wait_closed()
 
-    await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(sender() for _ in range(at_once)))
     return waits
 
 

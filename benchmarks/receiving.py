@@ -31,9 +31,9 @@ _CONNECTIONS = 16
 Insert = Callable[[tuple[str, str, str, str]], Awaitable[None]]
 
 
-def main(kind: str, database_url: str, plans: str) -> None:
-    """Serve until killed."""
-    app = _floor(database_url) if kind == "floor" else _paidup(database_url, plans)
+def main(kind: str, database_url: str, plans: str, api_base: str | None = None) -> None:
+    """Serve until killed. With the address of a Stripe, `paidup` has its worker inside."""
+    app = _floor(database_url) if kind == "floor" else build(billing(database_url, plans, api_base))
     gc.collect()
     gc.freeze()  # as the starter does: no full collection holds the requests up
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -43,16 +43,17 @@ def main(kind: str, database_url: str, plans: str) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _paidup(database_url: str, plans: str) -> Any:
-    billing = Billing.from_env(
+def billing(database_url: str, plans: str, api_base: str | None = None) -> Billing:
+    """As the server has it."""
+    return Billing.from_env(
         secret_key="sk_test_benchmark",
         webhook_secrets=SECRET,
         database_url=database_url,
         app_url="http://127.0.0.1:1",
         plans_file=plans,
-        worker="outside",
+        worker="inside" if api_base else "outside",
+        **({"api_base": api_base} if api_base else {}),
     )
-    return build(billing)
 
 
 def _floor(database_url: str) -> Any:
@@ -121,4 +122,4 @@ def _into_sqlite(path: str) -> Insert:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])
