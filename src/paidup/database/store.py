@@ -21,6 +21,7 @@ from paidup.core.customer import Customer
 from paidup.core.invoice import Invoice
 from paidup.core.subscription import Subscription
 from paidup.database import tables
+from paidup.database.rows import customer_row, invoice_row, item_rows, price_row, product_row, subscription_row
 
 Json = Mapping[str, Any]
 _ROWS_A_STATEMENT = 500
@@ -41,17 +42,7 @@ def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, s
             update(tables.Customer).where(tables.Customer.id == customer.id).values(deleted=True, synced_at=synced_at)
         )
         return
-    row = {
-        "id": customer.id,
-        "owner": owner,
-        "email": customer.email,
-        "name": customer.name,
-        "deleted": False,
-        "livemode": livemode,
-        "created": customer.created,
-        "snapshot": dict(body),
-        "synced_at": synced_at,
-    }
+    row = customer_row(body, owner=owner, livemode=livemode, synced_at=synced_at)
     _upsert(session, tables.Customer, [row])
 
 
@@ -62,8 +53,8 @@ def save_subscriptions(
     rows, items = [], []
     for body in bodies:
         subscription = parse.subscription(body)
-        rows.append(_subscription_row(subscription, body, plans.get(subscription.id), synced_at))
-        items.extend(_item_rows(subscription, synced_at))
+        rows.append(subscription_row(subscription, body, plan=plans.get(subscription.id), synced_at=synced_at))
+        items.extend(item_rows(subscription, synced_at=synced_at))
     _upsert(session, tables.Subscription, rows)
     _upsert(session, tables.SubscriptionItem, items)
     if rows:
@@ -75,68 +66,9 @@ def save_subscriptions(
         )
 
 
-def _subscription_row(subscription: Subscription, body: Json, plan: str | None, synced_at: datetime) -> dict[str, Any]:
-    return {
-        "id": subscription.id,
-        "customer_id": subscription.customer,
-        "status": subscription.status,
-        "plan": plan,
-        "current_period_start": subscription.current_period_start,
-        "current_period_end": subscription.current_period_end,
-        "cancel_at": subscription.cancel_at,
-        "cancel_at_period_end": subscription.cancel_at_period_end,
-        "trial_end": subscription.trial_end,
-        "ended_at": subscription.ended_at,
-        "created": subscription.created,
-        "livemode": subscription.livemode,
-        "snapshot": dict(body),
-        "synced_at": synced_at,
-    }
-
-
-def _item_rows(subscription: Subscription, synced_at: datetime) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": item.id,
-            "subscription_id": subscription.id,
-            "price_id": item.price,
-            "product_id": item.product,
-            "quantity": item.quantity,
-            "current_period_start": item.current_period_start,
-            "current_period_end": item.current_period_end,
-            "livemode": subscription.livemode,
-            "synced_at": synced_at,
-        }
-        for item in subscription.items
-    ]
-
-
 def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *, synced_at: datetime) -> None:
     """Store all invoices of a customer; one that Stripe no longer has (a deleted draft) goes."""
-    rows = []
-    for body in bodies:
-        invoice = parse.invoice(body)
-        rows.append(
-            {
-                "id": invoice.id,
-                "customer_id": invoice.customer,
-                "subscription_id": invoice.subscription,
-                "number": invoice.number,
-                "status": invoice.status,
-                "currency": invoice.currency,
-                "total": invoice.total,
-                "amount_due": invoice.amount_due,
-                "amount_paid": invoice.amount_paid,
-                "amount_remaining": invoice.amount_remaining,
-                "attempt_count": invoice.attempt_count,
-                "created": invoice.created,
-                "finalized_at": invoice.finalized_at,
-                "paid_at": invoice.paid_at,
-                "livemode": invoice.livemode,
-                "snapshot": dict(body),
-                "synced_at": synced_at,
-            }
-        )
+    rows = [invoice_row(body, synced_at=synced_at) for body in bodies]
     _upsert(session, tables.Invoice, rows)
     session.execute(
         delete(tables.Invoice).where(tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at != synced_at)
@@ -171,16 +103,7 @@ def save_product(session: Session, product_id: str, body: Json | None, *, livemo
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
-    row = {
-        "id": product_id,
-        "name": body["name"],
-        "active": body["active"],
-        "deleted": False,
-        "plan": (body.get("metadata") or {}).get(parse.PLAN_KEY),
-        "livemode": livemode,
-        "snapshot": dict(body),
-        "synced_at": synced_at,
-    }
+    row = product_row(body, livemode=livemode, synced_at=synced_at)
     _upsert(session, tables.Product, [row])
 
 
@@ -193,22 +116,7 @@ def save_price(session: Session, price_id: str, body: Json | None, *, livemode: 
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
-    recurring = body.get("recurring") or {}
-    row = {
-        "id": price_id,
-        "product_id": parse.reference(body["product"]),
-        "lookup_key": body.get("lookup_key"),
-        "active": body["active"],
-        "deleted": False,
-        "currency": body["currency"],
-        "unit_amount": body.get("unit_amount"),
-        "interval": recurring.get("interval"),
-        "interval_count": recurring.get("interval_count"),
-        "plan": (body.get("metadata") or {}).get(parse.PLAN_KEY),
-        "livemode": livemode,
-        "snapshot": dict(body),
-        "synced_at": synced_at,
-    }
+    row = price_row(body, livemode=livemode, synced_at=synced_at)
     _upsert(session, tables.Price, [row])
 
 
