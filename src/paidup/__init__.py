@@ -9,9 +9,11 @@ from paidup.core.access import Access
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.changes import Change
 from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.differences import Difference
 from paidup.core.invoice import Invoice
 from paidup.core.money import Money
 from paidup.core.policy import AccessPolicy, Grants
+from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.errors import (
     AccessRefused,
@@ -38,6 +40,7 @@ from paidup.errors import (
     PaymentPastDue,
     PlanNotForSale,
     Problem,
+    ReconciliationRunning,
     SettingsError,
     StripeError,
     StripeNotFound,
@@ -70,6 +73,7 @@ __all__ = [
     "Customer",
     "CustomerNotFound",
     "DatabaseUnavailable",
+    "Difference",
     "EventNotFound",
     "FeatureNotInPlan",
     "Grants",
@@ -93,7 +97,10 @@ __all__ = [
     "PlanNotForSale",
     "PlanPrice",
     "Problem",
+    "Progress",
     "Receipt",
+    "Reconciliation",
+    "ReconciliationRunning",
     "Settings",
     "SettingsError",
     "StripeError",

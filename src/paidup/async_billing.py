@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
+from paidup.adoption import OwnerOf
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice
+from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.inbox import Receipt
 
@@ -94,3 +97,17 @@ class AsyncBilling:
     async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
         """See `Billing.sync`."""
         await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)
+
+    async def reconcile(
+        self,
+        *,
+        fix: bool = False,
+        owner_of: OwnerOf | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Reconciliation:
+        """See `Billing.reconcile`; both functions are called in another thread."""
+        return await asyncio.to_thread(self.billing.reconcile, fix=fix, owner_of=owner_of, on_progress=on_progress)
+
+    async def last_reconciliation(self) -> Reconciliation | None:
+        """See `Billing.last_reconciliation`."""
+        return await asyncio.to_thread(self.billing.last_reconciliation)

@@ -7,8 +7,10 @@ Every verb is synchronous and safe to call from any thread; `AsyncBilling` has t
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from paidup import gate, inbox, outbox
+from paidup.adoption import OwnerOf
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
 from paidup.checkout import Checkout, Checkouts
@@ -27,6 +30,7 @@ from paidup.core.catalog import Catalog
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice
 from paidup.core.policy import AccessPolicy
+from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription, best
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
@@ -37,10 +41,12 @@ from paidup.errors import (
     EventNotFound,
     InvalidPayload,
     PayloadTooLarge,
+    ReconciliationRunning,
     StripeUnavailable,
 )
 from paidup.intake import Answer, Intake
 from paidup.portal import Portal
+from paidup.reconcile import Reconciler
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.signature import verify
@@ -49,6 +55,7 @@ from paidup.web.return_urls import safe_return_url
 from paidup.worker import WakeUp, Worker
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
+_OwnerOf = TypeVar("_OwnerOf", bound=OwnerOf)
 _WORKER_THREADS = 4
 _CALLS_A_TARGET = 3
 _RETURNS = 8
@@ -90,6 +97,15 @@ class Billing:
             livemode=self._livemode,
             clock=clock,
             calls=self._calls,
+        )
+        self._owner_of: OwnerOf | None = None
+        self._reconciler = Reconciler(
+            database=self._database,
+            gateway=self.gateway,
+            synchroniser=self._synchroniser,
+            catalog=self.catalog,
+            livemode=self._livemode,
+            clock=clock,
         )
         self._customers = Customers(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
         self._checkouts = Checkouts(
@@ -344,6 +360,7 @@ class Billing:
             threads=threads,
             deliver_changes=deliver_changes,
             retention=self.settings.event_retention,
+            reconcile=self._reconcile_when_due if self.settings.reconcile_every else None,
         )
 
     def run_until_idle(self, timeout: float = 30.0) -> None:
@@ -363,6 +380,45 @@ class Billing:
             return handler
 
         return register
+
+    # reconciliation
+
+    def reconcile(
+        self,
+        *,
+        fix: bool = False,
+        owner_of: OwnerOf | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Reconciliation:
+        """
+        Compare every mirrored row with Stripe, both ways; with `fix`, mend what is safe and take in customers.
+
+        `owner_of(customer)` says whose a customer is that nobody here knows, or None; it defaults to the registered
+        one. A run that was cut short is gone on with. Raises ReconciliationRunning while another process is at it,
+        StripeError, DatabaseUnavailable.
+        """
+        found = self._reconciler.run(fix=fix, owner_of=owner_of or self._owner_of, on_progress=on_progress)
+        self._wake_up.give()
+        return found
+
+    def last_reconciliation(self) -> Reconciliation | None:
+        """What the newest reconciliation found, whether it has ended or not; None before the first."""
+        return self._reconciler.latest()
+
+    def owner_of(self, function: _OwnerOf) -> _OwnerOf:
+        """
+        Register the function that says whose a customer is, when an existing account is taken in.
+
+        It gets a Customer and returns an owner, or None to leave the customer alone.
+        """
+        self._owner_of = function
+        return function
+
+    def _reconcile_when_due(self, stopping: threading.Event) -> None:
+        if self._reconciler.is_due(self.settings.reconcile_every):
+            with suppress(ReconciliationRunning):
+                self._reconciler.run(fix=True, owner_of=self._owner_of, stopping=stopping)
+            self._wake_up.give()
 
     # catalog and database
 

@@ -16,6 +16,7 @@ BillingError
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
 ├── CheckoutNotFound, CustomerNotFound, EventNotFound   404
+├── ReconciliationRunning                409  another runner is at it
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
 ├── AccessRefused                        402
 │   ├── NoSubscription
@@ -251,6 +252,13 @@ class EventNotFound(BillingError):
 
     code = "event_not_found"
     status = 404
+
+
+class ReconciliationRunning(BillingError):
+    """Another process reconciles this account; there is one at a time."""
+
+    code = "reconciliation_running"
+    status = 409
 
 
 class CheckoutRefused(BillingError):

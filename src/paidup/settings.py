@@ -35,7 +35,8 @@ class Settings(BaseSettings):
     Everything paidup is configured with. Field by field, the environment variable is named in the docs and in errors.
 
     `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways;
-    `event_retention` is how long events that are done with are kept, zero for ever.
+    `event_retention` is how long events that are done with are kept, zero for ever; `reconcile_every` is how often a
+    worker reconciles, zero for never.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     worker: Literal["inside", "outside"] = Field(validation_alias="PAIDUP_WORKER", default="inside")
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
     event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
+    reconcile_every: timedelta = Field(validation_alias="PAIDUP_RECONCILE_HOURS", default=timedelta(hours=24))
     webhook_tolerance: timedelta = Field(
         validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
     )
@@ -168,12 +170,17 @@ class Settings(BaseSettings):
     def _days(cls, value: object) -> object:
         return _duration(value, timedelta(days=1))
 
+    @field_validator("reconcile_every", mode="before")
+    @classmethod
+    def _hours(cls, value: object) -> object:
+        return _duration(value, timedelta(hours=1))
+
     @field_validator("webhook_tolerance", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         return _duration(value, timedelta(seconds=1))
 
-    @field_validator("past_due_grace", "event_retention", "webhook_tolerance")
+    @field_validator("past_due_grace", "event_retention", "reconcile_every", "webhook_tolerance")
     @classmethod
     def _is_not_negative(cls, value: timedelta) -> timedelta:
         if value < timedelta(0):

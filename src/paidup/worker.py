@@ -18,7 +18,7 @@ from paidup import inbox, outbox
 from paidup.database import arrivals
 from paidup.database.engine import Database
 from paidup.database.notify import listen
-from paidup.errors import DatabaseUnavailable, StripeRateLimited
+from paidup.errors import BillingError, DatabaseUnavailable, StripeRateLimited
 from paidup.sync import RATE_LIMIT_PAUSE, Synchroniser
 
 logger = logging.getLogger("paidup")
@@ -27,6 +27,9 @@ _POLL = timedelta(milliseconds=250)
 _POLL_WITH_NOTIFY = timedelta(seconds=5)
 _DATABASE_PAUSE = 1.0
 _TIDY_EVERY = 3600.0
+_FIRST_RECONCILIATION = 300.0
+"""A process that has just started has better things to do, and one that is started again and again never should."""
+_LOOK_FOR_RECONCILIATION = 60.0
 
 
 class WakeUp:
@@ -59,7 +62,8 @@ class Worker:
 
     `threads` synchronise side by side, each another target. With `deliver_changes=False` changes are left for a
     process that has the app's handlers. Events that were done with longer ago than `retention` are deleted, once an
-    hour; none are when it is zero.
+    hour; none are when it is zero. `reconcile`, if there is one, is called from time to time, for the first time after
+    `reconcile_after` seconds; it knows whether its time has come, and ends early when its event is set.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Worker:
         threads: int = 4,
         deliver_changes: bool = True,
         retention: timedelta = timedelta(0),
+        reconcile: Callable[[threading.Event], None] | None = None,
+        reconcile_after: float = _FIRST_RECONCILIATION,
     ) -> None:
         self._database = database
         self._synchroniser = synchroniser
@@ -82,6 +88,8 @@ class Worker:
         self._threads = threads
         self._deliver_changes = deliver_changes
         self._retention = retention
+        self._reconcile = reconcile
+        self._reconcile_after = reconcile_after
         self._stopping = threading.Event()
         self._running: list[threading.Thread] = []
         self._slow_until = 0.0
@@ -95,6 +103,7 @@ class Worker:
         loops += [self._deliver_loop] if self._deliver_changes else []
         loops += [self._listen_loop] if self._database.is_postgresql else []
         loops += [self._tidy_loop] if self._retention else []
+        loops += [self._reconcile_loop] if self._reconcile else []
         self._running = [
             threading.Thread(target=loop, name=f"paidup-worker-{number}", daemon=True)
             for number, loop in enumerate(loops)
@@ -201,6 +210,15 @@ class Worker:
     def _forget(self) -> int:
         with self._database.write() as session:
             return inbox.forget(session, before=self._clock() - self._retention)
+
+    def _reconcile_loop(self) -> None:
+        self._stopping.wait(self._reconcile_after)
+        while not self._stopping.is_set() and self._reconcile is not None:
+            try:
+                self._reconcile(self._stopping)
+            except Exception as error:  # it is recorded on its run, which the next one goes on with
+                logger.warning("reconciliation stopped: %s", error, exc_info=not isinstance(error, BillingError))
+            self._stopping.wait(_LOOK_FOR_RECONCILIATION)
 
     def _listen_loop(self) -> None:
         while not self._stopping.is_set():

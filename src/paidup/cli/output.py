@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
@@ -61,6 +64,22 @@ def show(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, as_jso
     for row in rows:
         table.add_row(*(Text(_cell(row.get(column))) for column in columns))
     console.print(table)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Bars on stderr, one a phase: call it with the phase, how much is done, and how much there is if that is known."""
+    columns = (TextColumn("{task.description:<13}"), BarColumn(), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    with RichProgress(*columns, console=_console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(phase: str, done: int, expected: int | None) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=expected)
+            total = None if expected is None else max(done, expected)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield tell
 
 
 def show_json(value: object) -> None:

@@ -96,7 +96,7 @@ class Customer(Base):
     name: Mapped[str | None] = mapped_column(String(512))
     deleted: Mapped[bool]
     livemode: Mapped[bool]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
     snapshot: Mapped[dict[str, Any]]
     synced_at: Mapped[datetime]
 
@@ -156,7 +156,7 @@ class Subscription(Base):
     trial_end: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
     livemode: Mapped[bool]
     snapshot: Mapped[dict[str, Any]]
     synced_at: Mapped[datetime]
@@ -194,7 +194,7 @@ class Invoice(Base):
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]
     attempt_count: Mapped[int]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
     finalized_at: Mapped[datetime | None]
     paid_at: Mapped[datetime | None]
     livemode: Mapped[bool]
@@ -333,3 +333,82 @@ class StoredChange(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (Index("ix_billing_changes_state_available_at", "state", "available_at"),)
+
+
+class ReconciliationRun(Base):
+    """
+    A reconciliation: who is at it, how far it is, and what it counted.
+
+    A runner owns the row while it holds `lease_token` and `lease_until` is ahead; `cursors` is where the next one goes
+    on. At most one per mode is `running`; it becomes `done` after the last page only, or `failed` with `error`.
+    """
+
+    __tablename__ = "billing_reconciliations"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    livemode: Mapped[bool]
+    fix: Mapped[bool]
+    adopts: Mapped[bool]
+    """Does it take in customers? Then only a runner that can say whose they are goes on with it."""
+    state: Mapped[str] = mapped_column(String(16))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+    cursors: Mapped[dict[str, Any]]
+    counts: Mapped[dict[str, Any]]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(
+            "uq_billing_reconciliations_running",
+            "livemode",
+            unique=True,
+            postgresql_where=text("state = 'running'"),
+            sqlite_where=text("state = 'running'"),
+        ),
+    )
+
+
+class FoundDifference(Base):
+    """A difference that a reconciliation found; `state` is found, fixed or unsafe (with `reason`)."""
+
+    __tablename__ = "billing_differences"
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(32))
+    object_id: Mapped[str] = mapped_column(_Id)
+    customer_id: Mapped[str | None] = mapped_column(_Id)
+    field: Mapped[str] = mapped_column(_Id)
+    ours: Mapped[str | None] = mapped_column(Text)
+    theirs: Mapped[str | None] = mapped_column(Text)
+    amount: Mapped[int]
+    currency: Mapped[str | None] = mapped_column(String(3))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    found_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("uq_billing_differences_field", "run_id", "kind", "object_id", "field", unique=True),
+        Index("ix_billing_differences_run_id_state", "run_id", "state"),
+    )
+
+
+class Adoption(Base):
+    """
+    A customer that an import is taking in, until everything of them is stored; then the mapping is made.
+
+    One owner has one: a second claim has no row.
+    """
+
+    __tablename__ = "billing_adoptions"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    """The customer's."""
+    livemode: Mapped[bool]
+    owner: Mapped[str] = mapped_column(_Id)
+    snapshot: Mapped[dict[str, Any]]
+    fetched_at: Mapped[datetime]
+
+    __table_args__ = (Index("uq_billing_adoptions_owner", "owner", "livemode", unique=True),)

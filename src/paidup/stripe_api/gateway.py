@@ -23,6 +23,15 @@ Params = Mapping[str, Any]
 
 _PAGE = 100
 
+_LISTS: Mapping[str, tuple[str, Params]] = {
+    "product": ("/v1/products", {}),
+    "price": ("/v1/prices", {}),
+    "customer": ("/v1/customers", {"expand": ["data.invoice_settings.default_payment_method"]}),
+    "subscription": ("/v1/subscriptions", {"status": "all", "expand": ["data.default_payment_method"]}),
+    "invoice": ("/v1/invoices", {}),
+}
+"""Where everything of a kind is listed, and in which shape."""
+
 
 class Gateway:
     """
@@ -47,6 +56,29 @@ class Gateway:
             http_client=stripe.RequestsClient(timeout=timeout),
         )
         self._v1 = self._client.v1
+
+    # the whole account
+
+    def read_page(self, kind: str, *, after: str | None) -> str:
+        """
+        A page of everything of one kind there is in the account, newest first, as Stripe's JSON text.
+
+        Each object has the shape in which it is synchronised. Text, because objects of the SDK cost many times as
+        much to build as their JSON costs to parse.
+        """
+        path, params = _LISTS[kind]
+        with translated(f"list every {kind}"):
+            answer = self._client.raw_request(
+                "get", path, limit=_PAGE, **params, **({"starting_after": after} if after else {})
+            )
+            return str(answer.body)
+
+    def complete_items(self, subscription: Json) -> None:
+        """Give a subscription all its items; a list brings the first of them only."""
+        if subscription["items"]["has_more"]:
+            with translated(f"list the items of {subscription['id']}"):
+                items = self._items(subscription["id"])
+            subscription["items"] = {**subscription["items"], "data": items, "has_more": False}
 
     # customers
 
@@ -78,14 +110,9 @@ class Gateway:
                 }
             )
             found = [_plain(each) for each in page.auto_paging_iter()]
-            for subscription in found:
-                if subscription["items"]["has_more"]:
-                    subscription["items"] = {
-                        **subscription["items"],
-                        "data": self._items(subscription["id"]),
-                        "has_more": False,
-                    }
-            return found
+        for subscription in found:
+            self.complete_items(subscription)
+        return found
 
     def _items(self, subscription_id: str) -> list[Json]:
         page = self._v1.subscription_items.list({"subscription": subscription_id, "limit": _PAGE})

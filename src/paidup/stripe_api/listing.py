@@ -1,0 +1,116 @@
+"""
+Everything of one kind there is at Stripe, page by page, newest first, the next pages fetched while one is worked on.
+
+Pages that wait are kept as compressed text, a bounded number of them, so that memory stays flat however large the
+account is. Every page is read: a list ends where Stripe says that there is no more.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+from paidup.errors import StripeNotFound, StripeRateLimited
+from paidup.stripe_api.gateway import Gateway
+
+AHEAD = 64
+"""Pages of a kind that wait at most; 64 of 100 invoices are about 3 MB."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_LOOK_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to a hundred objects; `fetched_at` is when the call for them began."""
+
+    bodies: list[dict[str, Any]]
+    is_last: bool
+    fetched_at: datetime
+
+
+class Pages:
+    """
+    The pages of one kind, after an object if one is named. A thread reads ahead while the block lasts.
+
+    Some objects may be given twice, when those beside them are deleted meanwhile. Iterating raises StripeError where a
+    page could not be read; what came before was given out.
+    """
+
+    def __init__(self, gateway: Gateway, kind: str, *, after: str | None, clock: Callable[[], datetime]) -> None:
+        self._gateway = gateway
+        self._kind = kind
+        self._after = after
+        self._clock = clock
+        self._waiting: queue.Queue[tuple[bytes, datetime] | None] = queue.Queue(AHEAD)
+        self._stopping = threading.Event()
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"paidup-list-{kind}")
+        self._reading: Future[None] | None = None
+
+    def __enter__(self) -> Pages:
+        self._reading = self._threads.submit(self._read)
+        return self
+
+    def __exit__(
+        self, type: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._threads.shutdown()
+
+    def __iter__(self) -> Iterator[Page]:
+        """The pages in order; the last one says so."""
+        assert self._reading is not None
+        while (found := self._waiting.get()) is not None:
+            text, fetched_at = found
+            parsed = json.loads(zlib.decompress(text))
+            yield Page(parsed["data"], not parsed["has_more"], fetched_at)
+        self._reading.result()
+
+    def _read(self) -> None:
+        before: list[str | None] = [None, self._after]
+        has_more = True
+        try:
+            while has_more and not self._stopping.is_set():
+                fetched_at = self._clock()
+                try:
+                    text = patiently(partial(self._gateway.read_page, self._kind, after=before[-1]), self._stopping)
+                except StripeNotFound:
+                    # The object to go on after was deleted meanwhile: go on after the one before it.
+                    if before.pop() is None:
+                        raise
+                    continue
+                self._put((zlib.compress(text.encode(), 1), fetched_at))
+                parsed = json.loads(text)
+                has_more = parsed["has_more"]
+                before = [None, *(each["id"] for each in parsed["data"])]
+        finally:
+            self._put(None)
+
+    def _put(self, found: tuple[bytes, datetime] | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._waiting.put(found, timeout=_LOOK_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+
+def patiently(call: Callable[[], T], stopping: threading.Event) -> T:
+    """A call that waits, ever longer, and is repeated while Stripe says that there are too many."""
+    for pause in _PAUSES:
+        try:
+            return call()
+        except StripeRateLimited:
+            if stopping.wait(pause):
+                raise
+    return call()

@@ -1,0 +1,413 @@
+"""Reconciliation: what no event told is found, both ways, named exactly, and mended by the way that events take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import stripe as sdk
+from sqlalchemy import delete, insert, select, update
+
+from paidup import Billing, Change, Customer, Reconciliation, ReconciliationRunning, StripeError
+from paidup.database import reconciliations
+from paidup.database.engine import Database
+from paidup.database.tables import OwnerMapping, ReconciliationRun
+from paidup.models import Customer as CustomerRow
+from paidup.models import Invoice, Price, Product, Subscription, SubscriptionItem
+from stripe_emulator import Emulator
+from tests.support.deliveries import a_hurrying_clock, deliver
+from tests.support.paying import pay
+
+OWNER = "user:1"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def client(stripe: Emulator) -> sdk.StripeClient:
+    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+
+
+@pytest.fixture
+def in_step(billing: Billing, stripe: Emulator) -> Billing:
+    """A Billing with one subscriber, everything delivered and processed."""
+    subscribe(billing)
+    deliver_all(billing, stripe)
+    billing.run_until_idle()
+    return billing
+
+
+def subscribe(billing: Billing, plan: str = "pro", *, owner: str = OWNER) -> None:
+    pay(str(billing.checkout(owner, plan).url))
+
+
+def deliver_all(billing: Billing, stripe: Emulator) -> None:
+    for event in stripe.events():
+        deliver(billing, event)
+
+
+def price_of(client: sdk.StripeClient, lookup_key: str = "pro_month") -> str:
+    return client.v1.prices.list({"lookup_keys": [lookup_key]}).data[0].id
+
+
+def a_customer(client: sdk.StripeClient, user: int | str, *, price: str | None = None, **more: Any) -> str:
+    """A customer that some other system made, with a subscription if a price is given."""
+    params: Any = {"metadata": {"app_user": str(user)}, **more}
+    if price:
+        params |= {"payment_method": "pm_card_visa", "invoice_settings": {"default_payment_method": "pm_card_visa"}}
+    customer = client.v1.customers.create(params)
+    if price:
+        client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price}]})
+    return customer.id
+
+
+def by_app_user(customer: Customer) -> str | None:
+    user = customer.metadata.get("app_user")
+    return f"user:{user}" if user else None
+
+
+def told(report: Reconciliation) -> set[tuple[str, str, str, str | None, str | None]]:
+    return {(each.kind, each.object, each.field, each.ours, each.theirs) for each in report.differences}
+
+
+def only(session: Any, model: Any, **which: Any) -> Any:
+    return session.scalars(select(model).filter_by(**which)).one()
+
+
+def test_nothing_differs_when_everything_came(in_step: Billing, stripe: Emulator) -> None:
+    stripe.advance(days=32)
+    deliver_all(in_step, stripe)
+    in_step.run_until_idle()
+    report = in_step.reconcile()
+    assert (report.state, report.is_clean, report.differences) == ("done", True, ())
+    assert report.compared == {"product": 3, "price": 6, "customer": 1, "invoice": 2, "subscription": 1}
+    assert in_step.last_reconciliation() == report
+
+
+def test_what_no_event_told_is_found_and_mended_and_told_once(
+    make_billing: Callable[..., Billing], stripe: Emulator
+) -> None:
+    """H13: the endpoint was off for good; nothing was delivered, and nothing ever will be."""
+    billing = make_billing(clock=a_hurrying_clock())
+    billing.push_catalog()
+    changes: list[Change] = []
+    billing.on_change()(changes.append)
+    subscribe(billing)
+    (subscription,) = (each["data"]["object"]["id"] for each in stripe.events("customer.subscription.created"))
+    (invoice,) = (each["data"]["object"]["id"] for each in stripe.events("invoice.paid"))
+    found = billing.reconcile()
+    assert {("subscription", subscription, "exists", "no", "yes"), ("invoice", invoice, "exists", "no", "yes")} < told(
+        found
+    )
+    assert (found.fixed, found.unsafe, found.at_risk) == (0, 0, {"usd": 5800})
+    assert billing.access(OWNER).plan == "free"
+    fixed = billing.reconcile(fix=True)
+    assert told(fixed) == told(found)
+    assert (fixed.is_clean, fixed.found, fixed.at_risk, fixed.mended) == (True, 0, {}, {"usd": 5800})
+    assert billing.access(OWNER).plan == "pro"
+    deliver_all(billing, stripe)
+    billing.run_until_idle()
+    assert billing.reconcile(fix=True).fixed == 0
+    billing.run_until_idle()
+    assert sorted(each.kind for each in changes) == ["invoice.paid", "subscription.started"]
+
+
+def test_every_field_that_differs_is_named_with_both_values(
+    in_step: Billing, database: Database, client: sdk.StripeClient
+) -> None:
+    subscription = client.v1.subscriptions.list().data[0]
+    with database.write() as session:
+        customer = only(session, CustomerRow)
+        customer.email = "other@example.com"
+        row = only(session, Subscription)
+        row.status, row.plan = "past_due", "basic"
+        item = only(session, SubscriptionItem)
+        item.quantity = 3
+        invoice = only(session, Invoice)
+        invoice.total, invoice.snapshot = 1900, invoice.snapshot | {"footer": "Thanks", "invoice_pdf": "elsewhere"}
+        only(session, Product, plan="pro").name = "Other"
+        only(session, Price, lookup_key="team_month").unit_amount = 1
+        ids = customer.id, row.id, item.id, invoice.id, row.snapshot["items"]["data"][0]["price"]["id"]
+    customer_id, subscription_id, item_id, invoice_id, _ = ids
+    email = client.v1.customers.retrieve(customer_id).email
+    team = client.v1.prices.list({"lookup_keys": ["team_month"]}).data[0]
+    report = in_step.reconcile()
+    assert told(report) == {
+        ("customer", customer_id, "email", "other@example.com", email),
+        ("subscription", subscription_id, "status", "past_due", "active"),
+        ("subscription", subscription_id, "plan", "basic", "pro"),
+        ("subscription", subscription_id, f"items.{item_id}.quantity", "3", "1"),
+        ("invoice", invoice_id, "total", "1900", "2900"),
+        ("invoice", invoice_id, "footer", "Thanks", None),
+        ("product", "paidup_pro", "name", "Other", "Pro"),
+        ("price", team.id, "unit_amount", "1", str(team.unit_amount)),
+    }
+    assert {each.customer for each in report.differences if each.kind in ("invoice", "subscription")} == {customer_id}
+    assert report.at_risk == {"usd": 2900 + 1000}
+    assert in_step.reconcile(fix=True).fixed == 8
+    assert in_step.reconcile().is_clean
+    assert subscription.id == subscription_id
+
+
+def test_what_either_side_lacks_is_found(in_step: Billing, database: Database, client: sdk.StripeClient) -> None:
+    with database.write() as session:
+        copies: dict[str, dict[str, Any]] = {}
+        for model, id in ((Price, "price_gone"), (Invoice, "in_gone"), (Subscription, "sub_gone")):
+            row = session.execute(select(model.__table__).limit(1)).mappings().one()
+            copies[id] = dict(row) | {"id": id}
+            session.execute(insert(model).values(copies[id]))
+        missing = only(session, Price, lookup_key="team_year").id
+        session.execute(delete(Price).where(Price.id == missing))
+        invoice = only(session, Invoice, id=copies["in_gone"]["snapshot"]["id"]).id
+        session.execute(delete(Invoice).where(Invoice.id == invoice))
+    report = in_step.reconcile()
+    assert told(report) == {
+        ("price", "price_gone", "exists", "yes", "no"),
+        ("price", missing, "exists", "no", "yes"),
+        ("invoice", "in_gone", "exists", "yes", "no"),
+        ("invoice", invoice, "exists", "no", "yes"),
+        ("subscription", "sub_gone", "exists", "yes", "no"),
+    }
+    assert report.at_risk == {"usd": 3 * 2900}
+    fixed = in_step.reconcile(fix=True)
+    left = [(each.object, each.reason) for each in fixed.differences if each.state != "fixed"]
+    assert left == [("sub_gone", "not_at_stripe")]
+    assert (fixed.fixed, fixed.unsafe, fixed.is_clean, fixed.at_risk) == (4, 1, False, {"usd": 2900})
+
+
+def test_a_customer_deleted_at_stripe_is_found(in_step: Billing, client: sdk.StripeClient) -> None:
+    customer = in_step.customer(OWNER)
+    assert customer is not None
+    client.v1.customers.delete(customer.id)
+    report = in_step.reconcile(fix=True)
+    assert ("customer", customer.id, "deleted", "false", "true") in told(report)
+    assert in_step.access(OWNER).plan == "free"
+    assert in_step.reconcile().is_clean
+
+
+def test_a_customer_of_whom_stripe_knows_nothing_is_left_to_a_person(in_step: Billing, database: Database) -> None:
+    """A key of another account must not take everybody's access away."""
+    ours = in_step.customer(OWNER)
+    assert ours is not None
+    with database.write() as session:
+        for model in (CustomerRow, Subscription, Invoice):
+            name = "id" if model is CustomerRow else "customer_id"
+            session.execute(update(model).values({name: "cus_elsewhere"}))
+        session.execute(update(OwnerMapping).values(customer_id="cus_elsewhere"))
+    report = in_step.reconcile(fix=True)
+    assert {(each.object, each.state, each.reason) for each in report.differences} == {
+        ("cus_elsewhere", "unsafe", "unknown_to_stripe"),
+        (ours.id, "unsafe", "owner_has_another_customer"),
+    }
+    assert in_step.access(OWNER).plan == "pro"
+
+
+def test_a_customer_whose_creation_we_could_not_commit_is_adopted(
+    billing: Billing, stripe: Emulator, database: Database, client: sdk.StripeClient
+) -> None:
+    """H109: Stripe made it, the answer was lost, and so was every event."""
+    stripe.fail_next("/v1/customers", status=500, times=3, after_work=True)
+    with pytest.raises(StripeError):
+        billing.checkout(OWNER, "pro")
+    (orphan,) = client.v1.customers.list().data
+    assert ("customer", orphan.id, "exists", "no", "yes") in told(billing.reconcile())
+    assert billing.reconcile(fix=True).is_clean
+    customer = billing.customer(OWNER)
+    assert customer is not None
+    assert customer.id == orphan.id
+
+
+def test_work_in_flight_is_no_drift(in_step: Billing, stripe: Emulator, client: sdk.StripeClient) -> None:
+    seen = len(stripe.events())
+    client.v1.subscriptions.update(client.v1.subscriptions.list().data[0].id, {"cancel_at_period_end": True})
+    for event in stripe.events()[seen:]:
+        deliver(in_step, event)
+    report = in_step.reconcile()
+    assert (report.differences, report.in_flight) == ((), 1)
+    in_step.run_until_idle()
+    report = in_step.reconcile()
+    assert (report.is_clean, report.in_flight) == (True, 0)
+
+
+def test_an_existing_account_is_taken_in_whole_and_in_silence(
+    make_billing: Callable[..., Billing], stripe: Emulator, client: sdk.StripeClient, database: Database
+) -> None:
+    """H16: 250 customers, and a subscription with more items than a list shows."""
+    billing = make_billing(clock=a_hurrying_clock())
+    billing.push_catalog()
+    changes: list[Change] = []
+    billing.on_change()(changes.append)
+    for user in range(248):
+        a_customer(client, user)
+    payer = a_customer(client, "payer", price=price_of(client))
+    late = a_customer(client, "late", price=price_of(client))
+    client.v1.customers.create({"email": "foreign@example.com"})
+    items = [
+        client.v1.prices.create(
+            {"currency": "usd", "unit_amount": 100, "recurring": {"interval": "month"}, "product": "paidup_team"}
+        ).id
+        for _ in range(12)
+    ]
+    client.v1.subscriptions.create({"customer": payer, "items": [{"price": each} for each in items]})
+    bad = client.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": late})
+    client.v1.customers.update(late, {"invoice_settings": {"default_payment_method": bad.id}})
+    stripe.advance(days=32)
+    before = billing.reconcile(owner_of=by_app_user)
+    assert (before.found, before.adopted, before.foreign) == (250 + 3 + 6 + 12, 0, 1)
+    with database.read() as session:
+        assert session.scalars(select(CustomerRow)).all() == []
+    report = billing.reconcile(fix=True, owner_of=by_app_user)
+    assert (report.adopted, report.foreign, report.is_clean) == (250, 1, True)
+    assert report.imported == {"customer": 250, "invoice": 6, "subscription": 3}
+    after = billing.reconcile()
+    assert (after.differences, after.compared["customer"]) == ((), 250)
+    assert (billing.access("user:payer").plan, billing.access("user:payer").status) == ("pro", "active")
+    assert (billing.access("user:late").status, billing.access("user:late").reason) == ("past_due", "past_due_grace")
+    with database.read() as session:
+        assert len(session.scalars(select(SubscriptionItem)).all()) == 14
+        old = session.scalars(select(CustomerRow).order_by(CustomerRow.created, CustomerRow.id)).first()
+    assert old is not None
+    with database.write() as session:
+        session.execute(update(CustomerRow).where(CustomerRow.id == old.id).values(name="Other"))
+    assert told(billing.reconcile()) == {("customer", old.id, "name", "Other", None)}
+    billing.run_until_idle()
+    assert changes == []
+
+
+def test_one_owner_has_one_customer_whoever_else_claims_it(
+    in_step: Billing, client: sdk.StripeClient, database: Database
+) -> None:
+    ours = in_step.customer(OWNER)
+    assert ours is not None
+    second = a_customer(client, 1, email=ours.email)
+    rivals = {a_customer(client, 7, price=price_of(client)), a_customer(client, 7)}
+    nobody = client.v1.customers.create({"email": str(ours.email)}).id
+    unnamable = a_customer(client, "\n")
+    report = in_step.reconcile(fix=True, owner_of=by_app_user)
+    refused = {each.object: each.reason for each in report.differences}
+    assert refused.pop(second) == "owner_has_another_customer"
+    assert refused.pop(unnamable) == "invalid_owner"
+    assert (set(refused) < rivals, set(refused.values())) == (True, {"owner_has_another_customer"})
+    assert (report.unsafe, report.adopted, report.foreign) == (3, 1, 1)
+    assert in_step.customer(OWNER) == ours
+    with database.read() as session:
+        assert session.get(CustomerRow, nobody) is None
+        owners = {row.customer_id for row in session.scalars(select(OwnerMapping))}
+    assert owners == {ours.id, *(rivals - set(refused))}
+
+
+def test_a_customer_of_another_paidup_is_left_alone(in_step: Billing, client: sdk.StripeClient) -> None:
+    """H43: two apps may share an account; metadata alone makes nobody an owner here."""
+    client.v1.customers.create({"metadata": {"paidup_owner": "user:2", "paidup_intent": "made up"}})
+    assert in_step.reconcile(fix=True).foreign == 1
+    again = client.v1.customers.create({"metadata": {"paidup_owner": OWNER, "paidup_intent": "made up"}})
+    report = in_step.reconcile(fix=True)
+    assert [(each.object, each.reason) for each in report.differences] == [(again.id, "owner_has_another_customer")]
+
+
+def test_a_customer_that_moved_during_the_import_is_synchronised_again(
+    make_billing: Callable[..., Billing], stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """An event that comes before the mapping finds nobody's customer; it must not be lost with that."""
+    billing = make_billing()
+    billing.push_catalog()
+    customer = a_customer(client, 1, price=price_of(client))
+    (subscription,) = client.v1.subscriptions.list().data
+
+    def cancel_behind_its_back(progress: Any) -> None:
+        if progress.phase == "subscription":
+            client.v1.subscriptions.cancel(subscription.id)
+            deliver(billing, stripe.events("customer.subscription.deleted")[0])
+            billing.run_until_idle()
+
+    report = billing.reconcile(fix=True, owner_of=by_app_user, on_progress=cancel_behind_its_back)
+    assert report.adopted == 1
+    assert [each.target for each in billing.queue()] == [f"customer:{customer}"]
+    billing.run_until_idle()
+    assert billing.reconcile().is_clean
+    assert billing.access(OWNER).plan == "free"
+
+
+class TestRuns:
+    def test_a_run_that_fails_on_the_second_page_is_no_success_and_is_gone_on_with(
+        self, billing: Billing, stripe: Emulator, client: sdk.StripeClient
+    ) -> None:
+        """H15."""
+        for user in range(150):
+            a_customer(client, user)
+        stripe.fail_next("/v1/customers", status=500, nth=2, times=3)
+        with pytest.raises(StripeError):
+            billing.reconcile(fix=True, owner_of=by_app_user)
+        failed = billing.last_reconciliation()
+        assert failed is not None
+        assert (failed.state, failed.is_clean, failed.adopted) == ("failed", False, 0)
+        assert "customer" in str(failed.error)
+        pages: list[tuple[str, int]] = []
+        report = billing.reconcile(
+            fix=True, owner_of=by_app_user, on_progress=lambda each: pages.append((each.phase, each.done))
+        )
+        assert (report.id, report.state, report.adopted) == (failed.id, "done", 150)
+        assert [done for phase, done in pages if phase == "customer"] == [150]
+        assert billing.reconcile().compared["customer"] == 150
+
+    def test_a_run_of_another_kind_is_not_gone_on_with(self, billing: Billing, stripe: Emulator) -> None:
+        stripe.fail_next("/v1/customers", status=500, times=3)
+        with pytest.raises(StripeError):
+            billing.reconcile(fix=True)
+        failed = billing.last_reconciliation()
+        report = billing.reconcile()
+        assert failed is not None
+        assert (report.state, report.id != failed.id) == ("done", True)
+
+    def test_of_two_runners_one_runs(self, billing: Billing, make_billing: Callable[..., Billing]) -> None:
+        other = make_billing()
+        refused: list[str] = []
+
+        def try_beside(progress: Any) -> None:
+            with pytest.raises(ReconciliationRunning) as error:
+                other.reconcile()
+            refused.append(error.value.code)
+
+        assert billing.reconcile(on_progress=try_beside).state == "done"
+        assert set(refused) == {"reconciliation_running"}
+        assert other.reconcile().state == "done"
+
+    def test_a_runner_that_lost_its_lease_records_nothing_more(
+        self, billing: Billing, make_billing: Callable[..., Billing]
+    ) -> None:
+        """A process that was stopped for minutes comes back while another one has gone on."""
+        later = make_billing(clock=lambda: datetime.now(UTC) + reconciliations.LEASE + timedelta(seconds=1))
+        reports: list[Reconciliation] = []
+
+        def overtake(progress: Any) -> None:
+            if not reports:
+                reports.append(later.reconcile())
+
+        with pytest.raises(ReconciliationRunning):
+            billing.reconcile(on_progress=overtake)
+        assert billing.last_reconciliation() == reports[0]
+        assert reports[0].state == "done"
+
+    def test_a_list_goes_on_although_the_object_it_stood_at_is_gone(
+        self, billing: Billing, stripe: Emulator, client: sdk.StripeClient
+    ) -> None:
+        ids = [a_customer(client, user) for user in range(150)]
+        stripe.fail_next("/v1/customers", status=500, nth=2, times=3)
+        with pytest.raises(StripeError):
+            billing.reconcile(fix=True, owner_of=by_app_user)
+        client.v1.customers.delete(ids[50])
+        assert billing.reconcile(fix=True, owner_of=by_app_user).adopted == 150
+        assert [each.field for each in billing.reconcile(fix=True).differences] == ["deleted"]
+
+    def test_the_last_ten_runs_are_kept(self, billing: Billing, database: Database) -> None:
+        ids = [billing.reconcile().id for _ in range(reconciliations.KEPT + 2)]
+        with database.read() as session:
+            kept = session.scalars(select(ReconciliationRun.id)).all()
+        assert set(kept) == set(ids[2:])
