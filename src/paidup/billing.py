@@ -313,8 +313,7 @@ class Billing:
         """Process an event again. Raises EventNotFound; ValueError for one that names nothing to synchronise."""
         if self.event(event_id).target is None:
             raise ValueError(f"event {event_id!r} was ignored and names nothing to synchronise")
-        with self._database.write() as session:
-            inbox.replay(session, event_id, now=self._clock())
+        self._database.run(lambda session: inbox.replay(session, event_id, now=self._clock()))
         self._wake_up.give()
 
     def queue(self, *, limit: int = 50) -> list[SyncTarget]:

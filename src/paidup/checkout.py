@@ -170,7 +170,8 @@ class Checkouts:
 
     def _claim(self, wanted: Purchase, *, return_url: str, cancel_url: str) -> CheckoutIntent:
         """The row that holds the owner's plan group: the one there is, or a new one for this request."""
-        with self._database.write() as session:
+
+        def claim(session: Session) -> CheckoutIntent:
             held = self._held(session, wanted)
             if held is not None and held.state == "creating" and held.created < self._clock() - _KEY_LIFETIME:
                 held.state = "expired"  # its answer never came, so nobody has its address, and its key is worn out
@@ -207,6 +208,8 @@ class Checkouts:
                 raise StripeUnavailable("the claim was taken and freed at the same moment", remedy="try again")
             return held
 
+        return self._database.run(claim)
+
     def _held(self, session: Session, wanted: Purchase) -> CheckoutIntent | None:
         return session.scalars(
             select(CheckoutIntent).where(
@@ -242,12 +245,17 @@ class Checkouts:
                     raise  # the row stays: the same request finishes it, with the same key
                 sleep(_POLL_SECONDS)
                 continue
-            with self._database.write() as session:
-                row = session.get_one(CheckoutIntent, intent.id)
-                if row.state == "creating":
-                    row.state, row.session_id, row.url = "open", body["id"], body["url"]
-                    row.expires_at = from_unix(body["expires_at"])
+            self._note_session(intent.id, body)
             return body
+
+    def _note_session(self, intent_id: str, body: dict[str, Any]) -> None:
+        def note(session: Session) -> None:
+            row = session.get_one(CheckoutIntent, intent_id)
+            if row.state == "creating":
+                row.state, row.session_id, row.url = "open", body["id"], body["url"]
+                row.expires_at = from_unix(body["expires_at"])
+
+        self._database.run(note)
 
     def _clear(self, intent: CheckoutIntent, body: dict[str, Any], plan: Plan) -> None:
         """Free the claim of a session that is over, or that is for something else than what is wanted now."""
@@ -263,12 +271,13 @@ class Checkouts:
                 body = self._gateway.expire_checkout_session(body["id"])
             except StripeRejected:
                 return  # it was paid or ran out this very moment; the next look tells which
-        with self._database.write() as session:
-            save_checkout(session, body["id"], body)
+        self._database.run(lambda session: save_checkout(session, body["id"], body))
 
     def _free(self, intent_id: str) -> None:
-        with self._database.write() as session:
+        def refuse(session: Session) -> None:
             session.get_one(CheckoutIntent, intent_id).state = "refused"
+
+        self._database.run(refuse)
 
     def _of(self, owner: str, session_id: str) -> CheckoutIntent:
         with self._database.read() as session:

@@ -63,11 +63,10 @@ class Customers:
         check_owner(owner)
         deadline = monotonic() + _WAIT_SECONDS
         while True:
-            with self._database.write() as session:
-                mapping = self._mapping(session, owner, email, name)
-                if mapping.customer_id is not None:
-                    return mapping.customer_id
-                intent, params = mapping.intent, dict(mapping.params)
+            mapping = self._database.run(lambda session: self._mapping(session, owner, email, name))
+            if mapping.customer_id is not None:
+                return mapping.customer_id
+            intent, params = mapping.intent, dict(mapping.params)
             try:
                 body = self._gateway.create_customer(
                     params, idempotency_key=idempotency.key("customer", intent, params)
@@ -110,20 +109,24 @@ class Customers:
         return mapping
 
     def _new_intent(self, owner: str, refused: str, email: str | None, name: str | None) -> None:
-        with self._database.write() as session:
+        def renew(session: Session) -> None:
             mapping = session.get_one(OwnerMapping, (owner, self._livemode), with_for_update=True)
             if mapping.intent == refused and mapping.customer_id is None:
                 mapping.intent = uuid.uuid4().hex
                 mapping.params = _params(owner, mapping.intent, email, name)
 
+        self._database.run(renew)
+
     def _adopt(self, owner: str, intent: str, body: dict[str, Any]) -> str:
-        with self._database.write() as session:
+        def adopt(session: Session) -> str:
             mapping = session.get_one(OwnerMapping, (owner, self._livemode), with_for_update=True)
             if mapping.customer_id is None and mapping.intent == intent:
                 mapping.customer_id = body["id"]
                 if session.get(Customer, body["id"]) is None:
                     store.save_customer(session, body, owner=owner, livemode=self._livemode, synced_at=self._clock())
             return mapping.customer_id or str(body["id"])
+
+        return self._database.run(adopt)
 
 
 def _params(owner: str, intent: str, email: str | None, name: str | None) -> dict[str, Any]:

@@ -314,6 +314,7 @@ def forget(session: Session, *, before: datetime, most: int = 1000) -> int:
         .where(StoredEvent.state.in_(("done", "ignored")), StoredEvent.received_at < before)
         .order_by(StoredEvent.received_at)
         .limit(most)
+        .with_for_update(skip_locked=True)
     )
     result = session.execute(
         delete(StoredEvent).where(StoredEvent.id.in_(old)).execution_options(synchronize_session=False)
@@ -333,13 +334,19 @@ def _release(session: Session, taken: Claim, **values: Any) -> None:
 
 
 def _mark(session: Session, taken: Claim, **values: Any) -> None:
-    for start in range(0, len(taken.event_ids), 500):
+    ids = sorted(taken.event_ids)
+    for start in range(0, len(ids), 500):
         session.execute(
             update(StoredEvent)
-            .where(StoredEvent.id.in_(taken.event_ids[start : start + 500]))
+            .where(StoredEvent.id.in_(_locked(ids[start : start + 500])))
             .values(**values)
             .execution_options(synchronize_session=False)
         )
+
+
+def _locked(event_ids: Sequence[str]) -> Any:
+    """In order of id, as `count_repeats` takes what is delivered again meanwhile, so that neither blocks the other."""
+    return select(StoredEvent.id).where(StoredEvent.id.in_(event_ids)).order_by(StoredEvent.id).with_for_update()
 
 
 def _backoff(attempts: int) -> timedelta:

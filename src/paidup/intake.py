@@ -123,8 +123,7 @@ class Intake:
     def _accept(self, deliveries: Sequence[inbox.Delivery]) -> list[inbox.Receipt]:
         new = self._database.at_once(lambda connection: inbox.store(connection, deliveries))
         if len(new) < len(deliveries):
-            with self._database.write() as session:
-                inbox.count_repeats(session, deliveries, new)
+            self._database.run(lambda session: inbox.count_repeats(session, deliveries, new))
         return inbox.receipts(deliveries, new)
 
 

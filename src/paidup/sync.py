@@ -88,17 +88,9 @@ class Synchroniser:
             case "customer":
                 self._customer(claim, object_id)
             case "product":
-                began = self._clock()
-                body = self._gateway.find_product(object_id)
-                with self._database.write() as session:
-                    store.save_product(session, object_id, body, livemode=self._livemode, synced_at=began)
-                    inbox.finish(session, claim, now=self._clock())
+                self._catalog_object(claim, object_id, self._gateway.find_product, store.save_product)
             case "price":
-                began = self._clock()
-                body = self._gateway.find_price(object_id)
-                with self._database.write() as session:
-                    store.save_price(session, object_id, body, livemode=self._livemode, synced_at=began)
-                    inbox.finish(session, claim, now=self._clock())
+                self._catalog_object(claim, object_id, self._gateway.find_price, store.save_price)
             case _ if kind in targets.LOOKED_UP:
                 self._lookup(claim, kind, object_id)
             case _:
@@ -118,15 +110,7 @@ class Synchroniser:
         except DatabaseUnavailable:
             raise  # the lease runs out by itself
         except Exception as error:  # recorded on the row; the worker must go on with other targets
-            rate_limited = isinstance(error, StripeRateLimited)
-            with self._database.write() as session:
-                gave_up = inbox.retry(
-                    session,
-                    claim,
-                    error=f"{type(error).__name__}: {error}",
-                    now=self._clock(),
-                    wait=RATE_LIMIT_PAUSE if rate_limited else None,
-                )
+            gave_up = self._note_failure(claim, error)
             logger.log(
                 logging.ERROR if gave_up else logging.WARNING,
                 "%s of %s failed: %s",
@@ -146,13 +130,11 @@ class Synchroniser:
         DatabaseUnavailable; the target stays dirty then and is retried by the workers.
         """
         deadline = monotonic() + wait.total_seconds()
-        with self._database.write() as session:
-            goal = inbox.request(session, target, now=self._clock())
+        goal = self._request(target)
         while True:
-            with self._database.write() as session:
-                if inbox.applied(session, target) >= goal:
-                    return True
-                claim = inbox.claim(session, now=self._clock(), target=target)
+            done, claim = self._done_or_claim(target, goal)
+            if done:
+                return True
             if claim is not None:
                 error = self.attempt(claim)
                 if error is not None:
@@ -162,6 +144,37 @@ class Synchroniser:
             else:
                 sleep(_POLL_SECONDS)
 
+    def _request(self, target: str) -> int:
+        return self._database.run(lambda session: inbox.request(session, target, now=self._clock()))
+
+    def _done_or_claim(self, target: str, goal: int) -> tuple[bool, inbox.Claim | None]:
+        def look(session: Session) -> tuple[bool, inbox.Claim | None]:
+            if inbox.applied(session, target) >= goal:
+                return True, None
+            return False, inbox.claim(session, now=self._clock(), target=target)
+
+        return self._database.run(look)
+
+    def _note_failure(self, claim: inbox.Claim, error: Exception) -> bool:
+        """Record it on the target's row. True when that was the last attempt."""
+        message = f"{type(error).__name__}: {error}"
+        wait = RATE_LIMIT_PAUSE if isinstance(error, StripeRateLimited) else None
+        return self._database.run(
+            lambda session: inbox.retry(session, claim, error=message, now=self._clock(), wait=wait)
+        )
+
+    def _catalog_object(
+        self, claim: inbox.Claim, object_id: str, find: Callable[[str], Json | None], save: Callable[..., None]
+    ) -> None:
+        began = self._clock()
+        body = find(object_id)
+
+        def apply(session: Session) -> None:
+            save(session, object_id, body, livemode=self._livemode, synced_at=began)
+            inbox.finish(session, claim, now=self._clock())
+
+        self._database.run(apply)
+
     def _lookup(self, claim: inbox.Claim, kind: str, object_id: str) -> None:
         """Find out whose an object is, and let that customer be synchronised."""
         with self._database.read() as session:
@@ -169,10 +182,9 @@ class Synchroniser:
         customer_id = known or self._gateway.customer_of(kind, object_id)
         if customer_id is not None:
             # A transaction of its own: targets are locked in one order everywhere. Asking twice does no harm.
-            with self._database.write() as session:
-                inbox.request(session, targets.customer(customer_id), now=self._clock())
-        with self._database.write() as session:
-            inbox.finish(session, claim, now=self._clock(), ignored=None if customer_id else "no_customer")
+            self._request(targets.customer(customer_id))
+        ignored = None if customer_id else "no_customer"
+        self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
 
     def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
         began = self._clock()
@@ -183,7 +195,8 @@ class Synchroniser:
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
         fetched = self._fetch(customer_id, wanted, sessions)
-        with self._database.write() as session:
+
+        def apply(session: Session) -> None:
             owner = self._owner(session, customer_id, fetched.customer)
             if owner is None:
                 logger.info("customer %s is not ours; its events are ignored", customer_id)
@@ -191,6 +204,8 @@ class Synchroniser:
                 return
             self._apply(session, claim, customer_id, owner, fetched, began)
             inbox.finish(session, claim, now=self._clock())
+
+        self._database.run(apply)
 
     def _fetch(self, customer_id: str, wanted: frozenset[Part], sessions: list[str]) -> _Fetched:
         """The wanted parts, at most three calls and one for each open Checkout, side by side."""

@@ -179,8 +179,7 @@ class Worker:
             due = inbox.next_due(session)
         if due is None or due > now:
             return False
-        with self._database.write() as session:
-            claim = inbox.claim(session, now=self._clock())
+        claim = self._database.run(lambda session: inbox.claim(session, now=self._clock()))
         if claim is None:
             return False
         error = self._synchroniser.attempt(claim)
@@ -208,8 +207,8 @@ class Worker:
             self._stopping.wait(_TIDY_EVERY)
 
     def _forget(self) -> int:
-        with self._database.write() as session:
-            return inbox.forget(session, before=self._clock() - self._retention)
+        before = self._clock() - self._retention
+        return self._database.run(lambda session: inbox.forget(session, before=before))
 
     def _reconcile_loop(self) -> None:
         self._stopping.wait(self._reconcile_after)

@@ -1,13 +1,16 @@
 """
-One database, PostgreSQL or SQLite, and the only ways into it: `read()`, `write()` and `at_once()`.
+One database, PostgreSQL or SQLite, and the only ways into it: `read()`, `run()`, `at_once()` and, beneath, `write()`.
 
 All translate "the database is not there" into DatabaseUnavailable, so that a webhook answers 5xx and Stripe retries.
 """
 
 from __future__ import annotations
 
+import random
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
@@ -22,6 +25,10 @@ from paidup.errors import DatabaseUnavailable
 _Found = TypeVar("_Found")
 _BUSY_SECONDS = 15
 _NOT_MIGRATED = ("42P01", "42703")  # PostgreSQL's undefined_table and undefined_column
+_CONFLICTS = ("40P01", "40001", "55P03")  # deadlock_detected, serialization_failure, lock_not_available
+_PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32)
+"""Seconds before each new try of a transaction that lost against another one."""
+_PATIENCE_SECONDS = 15.0
 
 
 class Database:
@@ -49,6 +56,21 @@ class Database:
         with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def run(self, unit: Callable[[Session], _Found]) -> _Found:
+        """
+        Run `unit` in one transaction and commit it: the way to write, wherever repeating is safe.
+
+        Who loses against another transaction (a deadlock, a serialization failure, a lock that did not come in time)
+        was rolled back whole, and begins anew after a short, random pause. So `unit` changes nothing but its session.
+        Raises DatabaseUnavailable when it goes on losing.
+        """
+
+        def attempt() -> _Found:
+            with self.write() as session:
+                return unit(session)
+
+        return _until_it_wins(attempt)
+
     def at_once(self, work: Callable[[Connection], _Found]) -> _Found:
         """
         Do what is a single statement, and may be repeated, in as few round trips as possible.
@@ -56,6 +78,9 @@ class Database:
         PostgreSQL commits it by itself, on a connection kept for this; one that was lost since is opened again. On
         SQLite it is a transaction like any other. For one thread at a time.
         """
+        return _until_it_wins(lambda: self._try_at_once(work))
+
+    def _try_at_once(self, work: Callable[[Connection], _Found]) -> _Found:
         with _translated():
             if self._at_once is None:
                 with self._writer.begin() as connection:
@@ -108,6 +133,27 @@ def _begin_sqlite(connection: Connection) -> None:
     # in between. Writers therefore queue from their first statement.
     writes = connection.get_execution_options().get("paidup_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _until_it_wins(attempt: Callable[[], _Found]) -> _Found:
+    deadline, pauses = monotonic() + _PATIENCE_SECONDS, iter(_PAUSES)
+    while True:
+        try:
+            return attempt()
+        except DatabaseUnavailable as error:
+            pause = next(pauses, None)
+            if pause is None or monotonic() >= deadline or not _is_conflict(error.__cause__):
+                raise
+        sleep(pause * random.uniform(0.5, 1.5))  # so that two who collided don't collide again
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Did the transaction lose against another one, so that repeating it may well succeed?"""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
 
 
 @contextmanager
