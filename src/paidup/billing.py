@@ -25,13 +25,13 @@ from paidup.catalog.file import load
 from paidup.checkout import Checkout, Checkouts
 from paidup.core import event as events
 from paidup.core import targets
-from paidup.core.access import Access, decide, plan_of
+from paidup.core.access import Access, best, decide, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice
 from paidup.core.policy import AccessPolicy
 from paidup.core.reconciliation import Progress, Reconciliation
-from paidup.core.subscription import Subscription, best
+from paidup.core.subscription import Subscription
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
 from paidup.database.engine import Database
@@ -176,7 +176,7 @@ class Billing:
             found = store.subscriptions_of(session, check_owner(owner), livemode=self._livemode)
         if group is not None:
             found = [each for each in found if (plan := plan_of(each, self.catalog)) and plan.group == group]
-        return best(found)
+        return best(found, self.catalog)
 
     def customer(self, owner: str) -> Customer | None:
         """The owner's Stripe customer; None before the first Checkout."""

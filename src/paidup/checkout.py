@@ -20,9 +20,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from paidup.core import targets
-from paidup.core.access import plan_of
+from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
-from paidup.core.subscription import Subscription, best
+from paidup.core.subscription import Subscription
 from paidup.core.timestamps import from_unix
 from paidup.customers import Customers, check_owner
 from paidup.database import store
@@ -151,7 +151,7 @@ class Checkouts:
         with self._database.read() as session:
             subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
         live = [each for each in subscriptions if each.is_live and self._group(each) in (plan.group, None)]
-        current = best(live)
+        current = best(live, self._catalog)
         if current is not None:
             raise refusal(current, plan_of(current, self._catalog), plan)
 

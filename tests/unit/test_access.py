@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from paidup.core.access import Access, decide, plan_of
+from paidup.core.access import Access, best, decide, plan_of
 from paidup.core.catalog import Catalog, Feature, LimitName, Plan, PlanPrice
 from paidup.core.policy import AccessPolicy, Grants
 from paidup.core.subscription import Subscription, SubscriptionItem
@@ -195,3 +195,21 @@ def test_a_limit_nobody_named_is_nothing() -> None:
 
 def test_a_plan_that_left_the_catalog_is_not_guessed() -> None:
     assert plan_of(a_subscription(items=(an_item(None, plan_hint="gone"),), plan="gone too"), CATALOG) is None
+
+
+def test_of_several_the_best_speaks() -> None:
+    """H70: by status, then plan, then age; what nobody knows yet counts more than what is over."""
+    ranked = [
+        a_subscription("active", id="sub_pro_new", created=NOW),
+        a_subscription("active", id="sub_pro_old", created=NOW - timedelta(days=9)),
+        a_subscription("active", id="sub_basic", created=NOW, items=(an_item("basic_month"),)),
+        a_subscription("active", id="sub_unknown_price", created=NOW, items=(an_item("enterprise_2019"),)),
+        *(
+            a_subscription(status, id=f"sub_{status}", created=NOW)
+            for status in ("trialing", "past_due", "unpaid", "paused", "incomplete", "a_status_of_2031", "canceled")
+        ),
+    ]
+    for number, expected in enumerate(ranked):
+        for order in (ranked[number:], [*ranked[:number:-1], expected]):
+            assert best(order, CATALOG) is expected
+    assert best([], CATALOG) is None

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from paidup.core.catalog import Catalog, Plan
 from paidup.core.policy import AccessPolicy, Grants
-from paidup.core.subscription import Subscription, best
+from paidup.core.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ class Access:
 
 
 _GRANTING_REASONS = frozenset({"trialing", "active", "canceling", "past_due_grace"})
+
+_SPEAKING = ("active", "trialing", "past_due", "unpaid", "paused", "incomplete")
+"""Whose word counts first; then that of a status nobody knows yet; then that of what is over."""
 
 _ACTIONS = {
     "past_due": "update_payment_method",
@@ -133,6 +136,26 @@ def plan_of(subscription: Subscription, catalog: Catalog) -> Plan | None:
     return catalog.plan(max(keys, key=catalog.rank)) if keys else None
 
 
+def best(subscriptions: Iterable[Subscription], catalog: Catalog) -> Subscription | None:
+    """
+    The one that speaks for an owner: by its status, then the plan it is on, then the newest.
+
+    Ended ones only when there is no other.
+    """
+
+    def worth(subscription: Subscription) -> tuple[int, int, datetime, str]:
+        known = _SPEAKING.index(subscription.status) if subscription.status in _SPEAKING else len(_SPEAKING)
+        plan = plan_of(subscription, catalog)
+        return (
+            -len(_SPEAKING) - 1 if subscription.has_ended else -known,
+            catalog.rank(plan.key) if plan else -1,
+            subscription.created,
+            subscription.id,
+        )
+
+    return max(subscriptions, key=worth, default=None)
+
+
 def _grants(subscription: Subscription, policy: AccessPolicy, now: datetime) -> bool:
     if subscription.paused_collection is not None and policy.of("paused") is not Grants.YES:
         return False
@@ -177,7 +200,7 @@ def _reason(subscription: Subscription) -> str:
 def _refused(owner: str, subscriptions: list[Subscription], catalog: Catalog) -> Access:
     """The default plan, with what stands in the way of more."""
     default = catalog.default
-    speaking = best(subscriptions)
+    speaking = best(subscriptions, catalog)
     reason = "no_subscription"
     if speaking is not None:
         reason = "paused" if speaking.is_paused else speaking.status

@@ -7,7 +7,7 @@ does not know. See https://docs.stripe.com/billing/subscriptions/overview#subscr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +15,6 @@ from paidup.core.customer import PaymentMethod
 
 LIVE_STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
 """The statuses in which Stripe still bills, or still may: a second subscription beside one of these is a mistake."""
-
-_RANK = {"active": 0, "trialing": 1, "past_due": 2, "unpaid": 3, "paused": 4, "incomplete": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +121,3 @@ class Subscription:
         if self.status not in ("trialing", "active", "past_due") or self.is_canceling:
             return None
         return self.current_period_end
-
-
-def best(subscriptions: Iterable[Subscription]) -> Subscription | None:
-    """The one that speaks for an owner: best status first, then the newest; ended ones only when there is no other."""
-    return min(subscriptions, key=lambda s: (_RANK.get(s.status, 9), -s.created.timestamp(), s.id), default=None)
