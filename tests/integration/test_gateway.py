@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 import stripe as sdk
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from paidup.stripe_api import gateway as module
 from paidup.stripe_api.gateway import Gateway
 from stripe_emulator import Emulator
 from tests.conventions.repository import python_files
-from tests.support.serving import bound_socket, serving
+from tests.support.go_between import a_go_between
 
 MANY = 25
 KEY = "sk_test_paidup"
@@ -160,53 +155,18 @@ def _raw(stripe: Emulator, path: str, **params: str) -> Any:
     return httpx.get(f"{stripe.url}/v1/{path}", params=params, auth=(KEY, "")).raise_for_status().json()
 
 
-class Doorkeeper:
-    """Passes calls on to Stripe, and notes which key each came with."""
-
-    def __init__(self, stripe: Emulator) -> None:
-        self._stripe = stripe
-        self.keys: dict[str, set[str]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One call."""
-        request = Request(scope, receive)
-        self.keys.setdefault(request.url.path, set()).add(request.headers["authorization"])
-        kept = {name: value for name, value in request.headers.items() if name != "host"}
-        async with httpx.AsyncClient(base_url=self._stripe.url, timeout=30, trust_env=False) as client:
-            answer = await client.request(
-                request.method, str(request.url.path), content=await request.body(), headers=kept
-            )
-        await Response(answer.content, answer.status_code, media_type="application/json")(scope, receive, send)
-
-
-@contextmanager
-def a_doorkeeper(stripe: Emulator) -> Iterator[tuple[Doorkeeper, str]]:
-    keeper = Doorkeeper(stripe)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{word}.complete"})
-            return
-        await keeper(scope, receive, send)
-
-    with serving(app, bound_socket()) as url:
-        yield keeper, url
-
-
 def test_accounts_side_by_side_call_with_their_own_keys(stripe: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """H116: many at once, in many threads, and whatever the SDK's global key is."""
     monkeypatch.setattr(sdk, "api_key", "sk_test_of_somebody_else")
-    with a_doorkeeper(stripe) as (keeper, url):
-        gateways = [Gateway(f"sk_test_account{number}", api_base=url) for number in range(3)]
+    with a_go_between(stripe) as between:
+        gateways = [Gateway(f"sk_test_account{number}", api_base=between.url) for number in range(3)]
 
         def ask(number: int) -> None:
             gateways[number % 3].find_customer(f"cus_{number % 3}")
 
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(ask, range(48)))
-    assert keeper.keys == {f"/v1/customers/cus_{number}": {f"Bearer sk_test_account{number}"} for number in range(3)}
+    assert between.keys == {f"/v1/customers/cus_{number}": {f"Bearer sk_test_account{number}"} for number in range(3)}
 
 
 def test_nobody_sets_anything_of_the_sdk_for_all() -> None:
