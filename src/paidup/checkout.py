@@ -150,7 +150,8 @@ class Checkouts:
     def _refuse_if_subscribed(self, owner: str, plan: Plan) -> None:
         with self._database.read() as session:
             subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
-        live = [each for each in subscriptions if each.is_live and self._group(each) in (plan.group, None)]
+        # Not only what is known to be live: in a status of tomorrow it may be billed as well.
+        live = [each for each in subscriptions if not each.has_ended and self._group(each) in (plan.group, None)]
         current = best(live, self._catalog)
         if current is not None:
             raise refusal(current, plan_of(current, self._catalog), plan)

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from paidup.core.changes import KINDS, Change
+from paidup.core.changes import ALARMING, KINDS, Change
 from paidup.database.engine import Database
 from paidup.database.store import insert
 from paidup.database.tables import StoredChange
@@ -105,6 +105,10 @@ def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now:
         ).first()
         if stored is not None:
             count += 1
+            if change.kind in ALARMING:
+                logger.warning(
+                    "%s: somebody should look at %s of %s", change.kind, change.subscription, change.customer
+                )
             handlers.inside(change, session)
     return count
 

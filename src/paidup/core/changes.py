@@ -7,6 +7,7 @@ What happened, for the app: the difference between what we knew and what Stripe 
 | `trial.ending` | a trial ends within three days, once per trial end | `plan`, `trial_end` |
 | `plan.changed` | the plan of a live subscription changed | `plan`, `previous_plan` |
 | `plan.unknown` | a live subscription has no price the catalog knows | `prices`, `kept_plan` |
+| `status.unknown` | a subscription has a status that this version does not know | `status`, `plan` |
 | `payment.failed` | an attempt to collect failed, once each | `attempt`, `amount_due`, `currency`, `next_attempt` |
 | `payment.recovered` | a past due or unpaid subscription is paid again | `plan` |
 | `subscription.canceling` | it will end and keeps running until then | `plan`, `ends_at` |
@@ -40,6 +41,7 @@ KINDS = frozenset(
         "trial.ending",
         "plan.changed",
         "plan.unknown",
+        "status.unknown",
         "payment.failed",
         "payment.recovered",
         "subscription.canceling",
@@ -50,6 +52,9 @@ KINDS = frozenset(
     }
 )
 """Every kind of Change there is."""
+
+ALARMING = frozenset({"plan.unknown", "status.unknown", "subscription.duplicated"})
+"""Kinds that somebody should look at: what paidup decided is safe, and may not be what was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class _Finder:
         if new.is_live and not any(self._is_known(item.lookup_key, item.plan_hint) for item in new.items):
             prices = sorted(item.price for item in new.items)
             self._add("plan.unknown", new, "+".join(prices), prices=prices, kept_plan=new.plan)
+        if new.has_unknown_status:
+            self._add("status.unknown", new, new.status, status=new.status, plan=key)
         if old is None:
             return
         self._compare(old, new, key)

@@ -16,6 +16,8 @@ from paidup.core.customer import PaymentMethod
 LIVE_STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
 """The statuses in which Stripe still bills, or still may: a second subscription beside one of these is a mistake."""
 
+_ENDED = frozenset({"canceled", "incomplete_expired"})
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionItem:
@@ -99,7 +101,12 @@ class Subscription:
     @property
     def has_ended(self) -> bool:
         """Over for good."""
-        return self.status in ("canceled", "incomplete_expired")
+        return self.status in _ENDED
+
+    @property
+    def has_unknown_status(self) -> bool:
+        """A status that Stripe has added since: it grants nothing, and nothing else may be concluded from it."""
+        return self.status not in LIVE_STATUSES | _ENDED
 
     @property
     def is_live(self) -> bool:
