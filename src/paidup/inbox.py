@@ -27,8 +27,13 @@ from paidup.database.tables import StoredEvent, SyncTarget
 
 LEASE = timedelta(seconds=60)
 """How long a worker may take; longer than every timeout of the calls it makes."""
+LEAD = timedelta(milliseconds=150)
+"""How long the first event waits for those of the same moment: a dozen of a sign-up are one look at Stripe."""
 DEBOUNCE = timedelta(milliseconds=400)
 """How long after a synchronisation the same target waits for the rest of its burst."""
+_DEBOUNCE_CAP = timedelta(seconds=10)
+_STORM = 5
+"""More events than this in one synchronisation make the next one wait longer."""
 MAX_ATTEMPTS = 12
 """Attempts before giving up: about a day and a half with the backoff below."""
 _BACKOFF_BASE = timedelta(seconds=2)
@@ -95,7 +100,7 @@ def store(connection: Connection, deliveries: Sequence[Delivery]) -> set[str]:
     first = {each.event.id: each for each in reversed(deliveries)}
     rows = [_row(first[id]) for id in sorted(first)]
     now = max(each.received_at for each in deliveries)
-    return arrivals.store_events(connection, rows, now=now, debounce=DEBOUNCE)
+    return arrivals.store_events(connection, rows, now=now, lead=LEAD)
 
 
 def count_repeats(session: Session, deliveries: Sequence[Delivery], new: Collection[str]) -> None:
@@ -109,7 +114,7 @@ def count_repeats(session: Session, deliveries: Sequence[Delivery], new: Collect
     if again:
         asked = Counter(str(row.target) for row in again)
         now = max(each.received_at for each in deliveries)
-        arrivals.ask(session.connection(), asked, now=now, debounce=DEBOUNCE)
+        arrivals.ask(session.connection(), asked, now=now, lead=LEAD)
     for row in again:
         _start_again(row)
     session.flush()
@@ -193,9 +198,9 @@ def request(session: Session, target: str, *, now: datetime) -> int:
     """
     Mark a target dirty, and return the number a synchronisation has to reach to cover this request.
 
-    The first request after a quiet time is available at once; the rest of a burst after a short debounce.
+    The first request after a quiet time is due at once, or nearly; the rest of a burst after a short debounce.
     """
-    arrivals.ask(session.connection(), {target: 1}, now=now, debounce=DEBOUNCE)
+    arrivals.ask(session.connection(), {target: 1}, now=now, lead=LEAD)
     return session.scalars(select(SyncTarget.requested).where(SyncTarget.target == target)).one()
 
 
@@ -219,11 +224,12 @@ def applied(session: Session, target: str) -> int:
     return session.scalars(select(SyncTarget.applied).where(SyncTarget.target == target)).one()
 
 
-def claim(session: Session, *, now: datetime, target: str | None = None) -> Claim | None:
+def claim(session: Session, *, now: datetime, target: str | None = None, hurried: bool = False) -> Claim | None:
     """
     Take the lease of one dirty, available target; of this one, available or not, when `target` is given.
 
-    None when there is nothing to take. Two workers never get the same target while the lease lasts.
+    `hurried` doesn't wait for the rest of a burst, only for what failed before. None when there is nothing to take. Two
+    workers never get the same target while the lease lasts.
     """
     conditions = [
         SyncTarget.applied < SyncTarget.requested,
@@ -232,7 +238,11 @@ def claim(session: Session, *, now: datetime, target: str | None = None) -> Clai
     if target is not None:
         conditions.append(SyncTarget.target == target)
     else:
-        conditions += [SyncTarget.available_at <= now, SyncTarget.gave_up_at.is_(None)]
+        is_due = SyncTarget.available_at <= now
+        conditions += [
+            or_(is_due, SyncTarget.last_error.is_(None)) if hurried else is_due,
+            SyncTarget.gave_up_at.is_(None),
+        ]
     row = session.scalars(
         select(SyncTarget)
         .where(*conditions)
@@ -277,7 +287,7 @@ def finish(session: Session, taken: Claim, *, now: datetime, ignored: str | None
         attempts=0,
         last_error=None,
         gave_up_at=None,
-        available_at=now + DEBOUNCE,
+        available_at=now + _debounce(len(taken.event_ids)),
     )
     _mark(session, taken, state="ignored" if ignored else "done", reason=ignored, error=None, processed_at=now)
 
@@ -347,6 +357,11 @@ def _mark(session: Session, taken: Claim, **values: Any) -> None:
 def _locked(event_ids: Sequence[str]) -> Any:
     """In order of id, as `count_repeats` takes what is delivered again meanwhile, so that neither blocks the other."""
     return select(StoredEvent.id).where(StoredEvent.id.in_(event_ids)).order_by(StoredEvent.id).with_for_update()
+
+
+def _debounce(events: int) -> timedelta:
+    """The more came at once, the longer the next look may wait: a storm for one customer costs a handful of calls."""
+    return min(DEBOUNCE * max(1.0, events / _STORM), _DEBOUNCE_CAP)
 
 
 def _backoff(attempts: int) -> timedelta:

@@ -133,13 +133,13 @@ class Worker:
 
     def run_until_idle(self, timeout: float = 30.0) -> None:
         """
-        Process everything there is in this thread, debounced and leased targets included. For scripts and tests.
+        Process everything there is in this thread, not waiting for the rest of a burst. For scripts and tests.
 
         Raises TimeoutError when there is still work after `timeout` seconds, such as a target that keeps failing.
         """
         deadline = monotonic() + timeout
         while True:
-            if self._step() or (self._deliver_changes and self._deliver()):
+            if self._take_one(hurried=True) or (self._deliver_changes and self._deliver()):
                 continue
             due = self._next_due()
             if due is None:
@@ -177,9 +177,10 @@ class Worker:
         now = self._clock()
         with self._database.read() as session:
             due = inbox.next_due(session)
-        if due is None or due > now:
-            return False
-        claim = self._database.run(lambda session: inbox.claim(session, now=self._clock()))
+        return due is not None and due <= now and self._take_one()
+
+    def _take_one(self, *, hurried: bool = False) -> bool:
+        claim = self._database.run(lambda session: inbox.claim(session, now=self._clock(), hurried=hurried))
         if claim is None:
             return False
         error = self._synchroniser.attempt(claim)

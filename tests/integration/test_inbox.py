@@ -18,6 +18,7 @@ from paidup.database.engine import Database
 from paidup.database.tables import StoredEvent, SyncTarget
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DUE = NOW + inbox.LEAD
 TARGET = "customer:cus_1"
 
 
@@ -44,23 +45,23 @@ def accept(database: Database, event_id: str, *, type: str = "invoice.paid", now
     return receipt
 
 
-def claim(database: Database, *, now: datetime = NOW) -> inbox.Claim | None:
+def claim(database: Database, *, now: datetime = DUE) -> inbox.Claim | None:
     with database.write() as session:
         return inbox.claim(session, now=now)
 
 
-def claimed(database: Database, *, now: datetime = NOW) -> inbox.Claim:
+def claimed(database: Database, *, now: datetime = DUE) -> inbox.Claim:
     taken = claim(database, now=now)
     assert taken is not None
     return taken
 
 
-def finish(database: Database, taken: inbox.Claim, *, now: datetime = NOW) -> None:
+def finish(database: Database, taken: inbox.Claim, *, now: datetime = DUE) -> None:
     with database.write() as session:
         inbox.finish(session, taken, now=now)
 
 
-def fail(database: Database, taken: inbox.Claim, *, now: datetime = NOW) -> bool:
+def fail(database: Database, taken: inbox.Claim, *, now: datetime = DUE) -> bool:
     with database.write() as session:
         return inbox.retry(session, taken, error="StripeUnavailable: no answer", now=now)
 
@@ -131,21 +132,54 @@ def test_an_event_that_comes_during_a_synchronisation_causes_another(database: D
     finish(database, taken)
     assert (event_state(database, "evt_1"), event_state(database, "evt_2")) == ("done", "pending")
     assert claim(database) is None, "the rest of a burst waits for the debounce"
-    assert claimed(database, now=NOW + inbox.DEBOUNCE).event_ids == ("evt_2",)
+    assert claimed(database, now=DUE + inbox.DEBOUNCE).event_ids == ("evt_2",)
 
 
-def test_after_a_quiet_time_an_event_is_available_at_once(database: Database) -> None:
+def test_after_a_quiet_time_an_event_waits_for_those_of_the_same_moment_only(database: Database) -> None:
     accept(database, "evt_1")
     finish(database, claimed(database))
     later = NOW + timedelta(hours=1)
     accept(database, "evt_2", now=later)
-    assert claimed(database, now=later).event_ids == ("evt_2",)
+    accept(database, "evt_3", now=later + inbox.LEAD / 2)
+    assert claim(database, now=later) is None
+    assert set(claimed(database, now=later + inbox.LEAD).event_ids) == {"evt_2", "evt_3"}
+
+
+def test_a_stream_of_events_puts_no_synchronisation_off(database: Database) -> None:
+    moments = [NOW + number * inbox.LEAD / 4 for number in range(5)]
+    for number, moment in enumerate(moments):
+        accept(database, f"evt_{number}", now=moment)
+    assert len(claimed(database, now=moments[-1]).event_ids) == 5
+
+
+def test_after_a_storm_the_next_look_waits_longer(database: Database) -> None:
+    """H17: what came during the first synchronisation of a storm is one more, not one each."""
+    for number in range(100):
+        accept(database, f"evt_{number}")
+    taken = claimed(database)
+    accept(database, "evt_late")
+    finish(database, taken)
+    assert claim(database, now=DUE + 19 * inbox.DEBOUNCE) is None
+    assert claimed(database, now=DUE + 20 * inbox.DEBOUNCE).event_ids == ("evt_late",)
+
+
+def test_a_script_in_a_hurry_waits_for_no_burst_but_for_what_failed(database: Database) -> None:
+    def hurried(now: datetime) -> inbox.Claim | None:
+        with database.write() as session:
+            return inbox.claim(session, now=now, hurried=True)
+
+    accept(database, "evt_1")
+    taken = hurried(NOW)
+    assert taken is not None
+    fail(database, taken, now=NOW)
+    assert hurried(NOW) is None
+    assert hurried(NOW + timedelta(hours=1)) is not None
 
 
 def test_a_failure_is_retried_later_and_later(database: Database) -> None:
     """H7, H9: a failed attempt is not mistaken for a processed event."""
     accept(database, "evt_1")
-    now, waits = NOW, []
+    now, waits = DUE, []
     for _ in range(4):
         taken = claimed(database, now=now)
         fail(database, taken, now=now)
@@ -162,7 +196,7 @@ def test_a_failure_is_retried_later_and_later(database: Database) -> None:
 
 def test_after_the_last_attempt_it_is_given_up_and_visible(database: Database) -> None:
     accept(database, "evt_1")
-    now, gave_up = NOW, False
+    now, gave_up = DUE, False
     for _ in range(inbox.MAX_ATTEMPTS):
         gave_up = fail(database, claimed(database, now=now), now=now)
         now += timedelta(days=1)
@@ -177,7 +211,7 @@ def test_after_the_last_attempt_it_is_given_up_and_visible(database: Database) -
 def test_what_was_given_up_starts_again(database: Database, how: str) -> None:
     """H9: a row that exists is no reason to ignore a retry."""
     accept(database, "evt_1")
-    now = NOW
+    now = DUE
     for _ in range(inbox.MAX_ATTEMPTS):
         fail(database, claimed(database, now=now), now=now)
         now += timedelta(days=1)
@@ -189,7 +223,7 @@ def test_what_was_given_up_starts_again(database: Database, how: str) -> None:
         case _:
             with database.write() as session:
                 assert inbox.replay(session, "evt_1", now=now)
-    taken = claimed(database, now=now)
+    taken = claimed(database, now=now + inbox.LEAD)
     assert taken.attempts == 0
     assert ("evt_1" in taken.event_ids) is (how != "another event")
 

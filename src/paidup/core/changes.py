@@ -21,6 +21,7 @@ Dates in `data` are ISO 8601 in UTC, amounts minor units.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ from paidup.core.subscription import Subscription
 
 TRIAL_NOTICE = timedelta(days=3)
 """Stripe sends `trial_will_end` this long before; so do we."""
+
+_LONGEST_OCCASION = 255
 
 _ENTITLED = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
 
@@ -182,7 +185,7 @@ class _Finder:
     ) -> None:
         self.changes.append(
             Change(
-                id=":".join(part for part in (kind, subject, occasion) if part),
+                id=":".join(part for part in (kind, subject, _named(occasion)) if part),
                 kind=kind,
                 owner=self._owner,
                 customer=self._customer,
@@ -196,3 +199,10 @@ class _Finder:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment is not None else None
+
+
+def _named(occasion: str | None) -> str | None:
+    """What tells two changes of a kind apart, as part of an id: a digest when there is much to tell."""
+    if occasion is None or len(occasion) <= _LONGEST_OCCASION:
+        return occasion
+    return hashlib.sha256(occasion.encode()).hexdigest()

@@ -36,43 +36,44 @@ CHANNEL = "paidup_work"
 
 _EVENTS = bulk.table_of(StoredEvent)
 _TARGETS = bulk.table_of(SyncTarget)
+_DUE: ColumnElement[datetime] = bindparam("due", type_=UtcDateTime())
 _TARGET_COLUMNS = ("target", "requested", "applied", "available_at", "attempts")
 
 
-def store_events(connection: Connection, rows: bulk.Rows, *, now: datetime, debounce: timedelta) -> set[str]:
+def store_events(connection: Connection, rows: bulk.Rows, *, now: datetime, lead: timedelta) -> set[str]:
     """
     Store the events that are not there yet, ask for their targets, and return their ids.
 
     No id may be given twice; in the order of ids, so that two processes can't block each other for good.
     """
     if connection.dialect.name == "postgresql":
-        parameters = {"rows": bulk.as_json(rows), "now": now, "debounced": now + debounce, "recent": now - debounce}
+        parameters = {"rows": bulk.as_json(rows), "due": now + lead}
         found = connection.execute(_store_and_ask(tuple(rows[0])), parameters)
         return {row.id for row in found}
     new = bulk.insert_new(connection, StoredEvent, rows)
     asked = Counter(row["target"] for row in rows if row["id"] in new and row["target"])
     if asked:
-        ask(connection, asked, now=now, debounce=debounce)
+        ask(connection, asked, now=now, lead=lead)
     return new
 
 
-def ask(connection: Connection, counts: Mapping[str, int], *, now: datetime, debounce: timedelta) -> None:
+def ask(connection: Connection, counts: Mapping[str, int], *, now: datetime, lead: timedelta) -> None:
     """
     Mark targets dirty, each asked for so many times.
 
-    The first request after a quiet time is available at once; the rest of a burst after a short debounce. One that
-    was given up on starts again.
+    One that was in step is due after `lead`, or when its last synchronisation said; one that waits already stays as it
+    is, so that no stream of requests can put it off. One that was given up on starts again.
     """
+    due = now + lead
     rows = [
-        {"target": target, "requested": counts[target], "applied": 0, "available_at": now, "attempts": 0}
+        {"target": target, "requested": counts[target], "applied": 0, "available_at": due, "attempts": 0}
         for target in sorted(counts)
     ]
-    moments = {"now": now, "debounced": now + debounce, "recent": now - debounce}
     if connection.dialect.name == "postgresql":
-        connection.execute(_ask_postgresql(), moments | {"rows": bulk.as_json(rows)})
+        connection.execute(_ask_postgresql(), {"rows": bulk.as_json(rows), "due": due})
         connection.execute(text(f"NOTIFY {CHANNEL}"))
     else:
-        connection.execute(_ask_sqlite(), [row | moments for row in rows])
+        connection.execute(_ask_sqlite(), [row | {"due": due} for row in rows])
 
 
 @cache
@@ -86,7 +87,7 @@ def _store_and_ask(columns: tuple[str, ...]) -> Select[Any]:
         .cte("new")
     )
     asked = (
-        select(new.c.target, func.count(), literal(0, Integer), _moment("now"), literal(0, Integer))
+        select(new.c.target, func.count(), literal(0, Integer), _DUE, literal(0, Integer))
         .where(new.c.target.is_not(None))
         .group_by(new.c.target)
         .order_by(new.c.target)
@@ -115,19 +116,13 @@ def _ask_sqlite() -> sqlite.Insert:
 def _asked_again(excluded: Any) -> dict[str, Any]:
     """What happens to a target that was asked for before."""
     was_clean = _TARGETS.c.applied >= _TARGETS.c.requested
-    just_applied = and_(_TARGETS.c.applied_at.is_not(None), _TARGETS.c.applied_at > _moment("recent"))
     return {
         "requested": _TARGETS.c.requested + excluded.requested,
         "available_at": case(
-            (_TARGETS.c.gave_up_at.is_not(None), _moment("now")),
-            (and_(was_clean, just_applied), _moment("debounced")),
-            (was_clean, _moment("now")),
+            (_TARGETS.c.gave_up_at.is_not(None), _DUE),
+            (and_(was_clean, _TARGETS.c.available_at < _DUE), _DUE),
             else_=_TARGETS.c.available_at,
         ),
         "attempts": case((_TARGETS.c.gave_up_at.is_not(None), 0), else_=_TARGETS.c.attempts),
         "gave_up_at": None,
     }
-
-
-def _moment(name: str) -> ColumnElement[datetime]:
-    return bindparam(name, type_=UtcDateTime())
