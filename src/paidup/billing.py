@@ -35,7 +35,7 @@ from paidup.core.subscription import Subscription
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
 from paidup.database.engine import Database
-from paidup.database.tables import OwnerMapping, StoredEvent, SyncTarget
+from paidup.database.tables import OwnerMapping, StoredChange, StoredEvent, SyncTarget
 from paidup.errors import (
     CustomerNotFound,
     EventNotFound,
@@ -44,6 +44,7 @@ from paidup.errors import (
     ReconciliationRunning,
     StripeUnavailable,
 )
+from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
 from paidup.portal import Portal
 from paidup.reconcile import Reconciler
@@ -84,7 +85,7 @@ class Billing:
         self._clock = clock
         self._livemode = settings.livemode
         self._database = Database(settings.database_url.get_secret_value())
-        self._handlers = outbox.Handlers()
+        self._handlers = Handlers()
         self._wake_up = WakeUp()
         self._intake = Intake(self._database, on_stored=self._wake_up.give)
         self._calls = ThreadPoolExecutor(_WORKER_THREADS * _CALLS_A_TARGET, thread_name_prefix="paidup-stripe")
@@ -327,6 +328,24 @@ class Billing:
         with self._database.read() as session:
             return list(session.scalars(query))
 
+    def changes(self, *, state: str | None = None, owner: str | None = None, limit: int = 50) -> list[StoredChange]:
+        """Changes for the app's handlers, newest first; `state` is pending, done or failed (given up)."""
+        query = select(StoredChange).order_by(StoredChange.number.desc()).limit(limit)
+        if state is not None:
+            query = query.where(StoredChange.state == state)
+        if owner is not None:
+            query = query.where(StoredChange.owner == owner)
+        with self._database.read() as session:
+            return list(session.scalars(query))
+
+    def retry_changes(self, change_id: str | None = None) -> int:
+        """
+        Hand changes that were given up to their handlers again: this one, or all there are; how many that is.
+
+        Handlers that have had a change are left out. What happened to its owner since may have been handed out before.
+        """
+        return self._database.run(lambda session: outbox.retry(session, change_id, now=self._clock()))
+
     # synchronisation and work
 
     def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
@@ -348,7 +367,9 @@ class Billing:
             raise StripeUnavailable("another worker holds this customer", remedy="try again in a minute")
         self._wake_up.give()
 
-    def worker(self, *, threads: int = _WORKER_THREADS, deliver_changes: bool = True) -> Worker:
+    def worker(
+        self, *, threads: int = _WORKER_THREADS, handler_threads: int = 4, deliver_changes: bool = True
+    ) -> Worker:
         """A worker on this database: `start()` it beside the app, or `run_forever()` in a process of its own."""
         return Worker(
             database=self._database,
@@ -357,6 +378,7 @@ class Billing:
             wake_up=self._wake_up,
             clock=self._clock,
             threads=threads,
+            handler_threads=handler_threads,
             deliver_changes=deliver_changes,
             retention=self.settings.event_retention,
             reconcile=self._reconcile_when_due if self.settings.reconcile_every else None,
@@ -370,8 +392,11 @@ class Billing:
         """
         Register a handler for a kind of Change, or for all of them.
 
-        `handler(change)` runs after the commit, at least once, and may be `async def`; `handler(change, session)`
-        with `in_transaction=True` runs exactly once, in the transaction that stores what it is about.
+        `handler(change)` runs after the commit, at least once, and may be `async def`; `change.id` is the key to tell a
+        repetition by. `handler(change, session)` with `in_transaction=True` writes with `session` in the transaction
+        that stores what it is about; its writes are there exactly once. A handler that raises holds up nothing but the
+        same owner's later changes: it is called again until it succeeds or, after about an hour, the change is given
+        up, which `paidup changes list --state failed` shows.
         """
 
         def register(handler: _Handler) -> _Handler:

@@ -1,82 +1,62 @@
 """
 The outbox: changes, from the transaction that found them to the app's handlers.
 
-A change is stored once, in the same transaction as the rows it describes. In-transaction handlers run right there and
-share its fate: if one raises, the synchronisation is rolled back and tried again. Handlers after the commit run in the
-worker, at least once each and in the order of the changes of an owner; `Change.id` stays the same, so a handler that
+A change is stored once, in the same transaction as the rows it describes, with the names of the handlers that have had
+it. In-transaction handlers run right there, each in a savepoint: their writes are committed together with the note
+that they had the change, exactly once. One that raises is undone alone; the rows are stored all the same, and it is
+called again in a later transaction, before anything later of the same owner. Handlers after the commit run in the
+workers, at least once each and in the order of the changes of an owner; `Change.id` stays the same, so that one that
 must not act twice can tell.
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, and_, case, or_, select, update
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
-from paidup.core.changes import ALARMING, KINDS, Change
+from paidup.core.changes import ALARMING, Change
+from paidup.database.arrivals import CHANNEL
 from paidup.database.engine import Database
+from paidup.database.notify import announce
 from paidup.database.store import insert
 from paidup.database.tables import StoredChange
+from paidup.errors import DatabaseUnavailable
+from paidup.handlers import Handlers
 
 logger = logging.getLogger("paidup")
 
-Handler = Callable[..., Any]
-
 MAX_ATTEMPTS = 12
-_LEASE = timedelta(minutes=5)
+"""Attempts before a change is given up: about an hour with the backoff below. The owner's next ones wait as long."""
+LEASE = timedelta(minutes=5)
+"""How long a change stays with a worker that doesn't answer; a running handler's is renewed."""
 _BACKOFF_BASE = timedelta(seconds=2)
-_BACKOFF_CAP = timedelta(hours=6)
 
 
-@dataclass(frozen=True, slots=True)
-class _Registration:
-    kind: str | None
-    handler: Handler
-    in_transaction: bool
+@dataclass(slots=True)
+class _Taken:
+    """A change in the hands of this worker; `attempts` is the fence: who takes it over has another number."""
 
+    number: int
+    change: Change
+    attempts: int
+    handled: list[str] = field(default_factory=list)
+    error: Exception | None = None
+    is_done: bool = False
 
-class Handlers:
-    """The app's handlers, by kind of change."""
-
-    def __init__(self) -> None:
-        self._registered: list[_Registration] = []
-
-    def add(self, handler: Handler, *, kind: str | None, in_transaction: bool) -> None:
-        """Register a handler; None is every kind. Raises ValueError for a kind that does not exist."""
-        if kind is not None and kind not in KINDS:
-            raise ValueError(f"unknown change {kind!r}; there are: {', '.join(sorted(KINDS))}")
-        if in_transaction and inspect.iscoroutinefunction(handler):
-            raise ValueError("an in-transaction handler cannot be async: the transaction is synchronous")
-        self._registered.append(_Registration(kind, handler, in_transaction))
-
-    def inside(self, change: Change, session: Session) -> None:
-        """Run the in-transaction handlers."""
-        for each in self._of(change, in_transaction=True):
-            each(change, session)
-
-    def outside(self, change: Change) -> None:
-        """Run the handlers that come after the commit; `async def` ones in a loop of their own."""
-        for each in self._of(change, in_transaction=False):
-            result = each(change)
-            if inspect.isawaitable(result):
-                asyncio.run(_awaited(result))
-
-    def _of(self, change: Change, *, in_transaction: bool) -> Iterable[Handler]:
-        for each in self._registered:
-            if each.in_transaction is in_transaction and each.kind in (None, change.kind):
-                yield each.handler
-
-
-async def _awaited(result: Any) -> None:
-    await result
+    def __str__(self) -> str:
+        """For the log."""
+        which = "last attempt" if self.attempts >= MAX_ATTEMPTS else f"attempt {self.attempts}"
+        return f"{which} to hand out change {self.change.id}"
 
 
 def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now: datetime) -> int:
@@ -85,90 +65,234 @@ def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now:
 
     The same change found again, by another worker or a later synchronisation, is not stored twice.
     """
-    count = 0
-    for change in changes:
-        statement = insert(session, StoredChange).values(
-            id=change.id,
-            kind=change.kind,
-            owner=change.owner,
-            customer=change.customer,
-            subscription=change.subscription,
-            invoice=change.invoice,
-            data=dict(change.data),
-            created=change.created,
-            state="pending",
-            attempts=0,
-            available_at=now,
+    new = [row for change in changes if (row := _insert(session, change, now)) is not None]
+    if new:
+        announce(session, CHANNEL)
+    waiting = {owner for owner in {row.owner for row in new} if _is_unfinished(session, owner, new[0].number, handlers)}
+    for row in new:
+        if row.kind in ALARMING:
+            logger.warning("%s: somebody should look at %s of %s", row.kind, row.subscription, row.customer)
+        if row.owner in waiting:
+            continue  # something earlier of this owner comes first; the workers go on from there
+        error = _run_inside(session, row, handlers)
+        if error is not None:
+            logger.error("in-transaction handler of change %s failed; it is called again later", row.id, exc_info=error)
+            waiting.add(row.owner)
+            row.attempts = 1
+            _note_failure(row, error, now)
+    session.flush()
+    return len(new)
+
+
+def _insert(session: Session, change: Change, now: datetime) -> StoredChange | None:
+    statement = insert(session, StoredChange).values(
+        id=change.id,
+        kind=change.kind,
+        owner=change.owner,
+        customer=change.customer,
+        subscription=change.subscription,
+        invoice=change.invoice,
+        data=dict(change.data),
+        created=change.created,
+        state="pending",
+        handled=[],
+        attempts=0,
+        available_at=now,
+    )
+    return session.scalars(statement.on_conflict_do_nothing(index_elements=["id"]).returning(StoredChange)).first()
+
+
+def _is_unfinished(session: Session, owner: str, before: int, handlers: Handlers) -> bool:
+    """Does an in-transaction handler still have to have an earlier change of this owner?"""
+    if not handlers.has_inside:
+        return False
+    earlier = session.execute(
+        select(StoredChange.kind, StoredChange.handled).where(
+            StoredChange.owner == owner, StoredChange.state == "pending", StoredChange.number < before
         )
-        stored = session.execute(
-            statement.on_conflict_do_nothing(index_elements=["id"]).returning(StoredChange.number)
-        ).first()
-        if stored is not None:
-            count += 1
-            if change.kind in ALARMING:
-                logger.warning(
-                    "%s: somebody should look at %s of %s", change.kind, change.subscription, change.customer
-                )
-            handlers.inside(change, session)
-    return count
+    )
+    return any(handlers.of(each.kind, in_transaction=True, handled=each.handled) for each in earlier)
+
+
+def _run_inside(session: Session, row: StoredChange, handlers: Handlers) -> Exception | None:
+    """
+    Run the in-transaction handlers that have not had the change; what the first one that raised raised.
+
+    Each has a savepoint and a session of its own on this transaction, which its own commit and rollback can't end.
+    """
+    change = _as_change(row)
+    for handler in handlers.of(row.kind, in_transaction=True, handled=row.handled):
+        session.flush()
+        connection = session.connection()
+        try:
+            with (
+                connection.begin_nested(),
+                Session(connection, join_transaction_mode="create_savepoint") as own,
+            ):
+                handler(change, own)
+                own.commit()
+        except Exception as error:
+            if connection.invalidated:
+                raise  # not the handler's failure: the database is away
+            return error
+        row.handled = [*row.handled, handler.name]
+    return None
 
 
 def deliver_next(database: Database, handlers: Handlers, *, now: Callable[[], datetime]) -> bool:
     """
     Hand the next waiting change to its handlers. False when none is due.
 
-    No transaction is open while handlers run. A handler that raises has its change tried again later; other owners'
-    changes are not held up.
+    No transaction is open while handlers after the commit run. A handler that raises has its change tried again later;
+    other owners' changes are not held up.
     """
     with database.read() as session:
         if session.scalars(_due(now()).with_only_columns(StoredChange.number)).first() is None:
             return False
-    with database.write() as session:
-        row = session.scalars(_due(now()).with_for_update(skip_locked=True)).first()
-        if row is None:
-            return False
-        row.lease_until = now() + _LEASE
-        row.attempts += 1
-        number, change, attempts = row.number, _as_change(row), row.attempts
-    try:
-        handlers.outside(change)
-    except Exception as error:  # whatever the app's code raises is kept on the row and tried again
-        logger.exception("handler of change %s failed (attempt %d)", change.id, attempts)
-        _settle(database, number, _failed(error, attempts, now()))
-    else:
-        _settle(database, number, {"state": "done", "last_error": None})
+    taken = database.run(lambda session: _take(session, handlers, now()))
+    if taken is None:
+        return False
+    if taken.error is None and not taken.is_done:
+        with _renewed(database, taken, now):
+            _run_outside(database, taken, handlers)
+        _settle(database, taken, now())
+    elif taken.error is not None:
+        logger.error("%s failed", taken, exc_info=taken.error)
     return True
 
 
-def _due(now: datetime) -> Any:
-    earlier = aliased(StoredChange)
-    blocked = (
-        select(earlier.number)
-        .where(earlier.owner == StoredChange.owner, earlier.state == "pending", earlier.number < StoredChange.number)
-        .exists()
+def next_due(session: Session) -> datetime | None:
+    """When the next change may be handed out; in the past when one is waiting, None when none is."""
+    due = case(
+        (StoredChange.lease_until > StoredChange.available_at, StoredChange.lease_until),
+        else_=StoredChange.available_at,
     )
-    return (
-        select(StoredChange)
+    return session.scalars(_first_of_each_owner().with_only_columns(due).order_by(due).limit(1)).first()
+
+
+def retry(session: Session, change_id: str | None, *, now: datetime) -> int:
+    """Hand a change that was given up to its handlers again, or (None) all that were; how many that is."""
+    given_up = StoredChange.state == "failed"
+    result = session.execute(
+        update(StoredChange)
+        .where(given_up if change_id is None else and_(given_up, StoredChange.id == change_id))
+        .values(state="pending", attempts=0, available_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    announce(session, CHANNEL)
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def _take(session: Session, handlers: Handlers, now: datetime) -> _Taken | None:
+    """Lease the next change, and let in-transaction handlers have it that could not have it before."""
+    row = session.scalars(_due(now).with_for_update(skip_locked=True)).first()
+    if row is None:
+        return None
+    row.attempts += 1
+    error = _run_inside(session, row, handlers)
+    is_done = error is None and not handlers.of(row.kind, in_transaction=False, handled=row.handled)
+    if error is not None:
+        _note_failure(row, error, now)
+    elif is_done:
+        row.state, row.last_error, row.lease_until = "done", None, None
+    else:
+        row.lease_until = now + LEASE
+    return _Taken(row.number, _as_change(row), row.attempts, list(row.handled), error, is_done)
+
+
+def _run_outside(database: Database, taken: _Taken, handlers: Handlers) -> None:
+    """Run what comes after the commit; who has had the change is noted before the next handler begins."""
+    todo = handlers.of(taken.change.kind, in_transaction=False, handled=taken.handled)
+    for handler in todo:
+        try:
+            handler(taken.change)
+        except Exception as error:  # whatever the app's code raises is kept on the row and tried again
+            logger.exception("%s failed", taken)
+            taken.error = error
+            return
+        taken.handled.append(handler.name)
+        if handler is not todo[-1]:
+            _update(database, taken, {"handled": taken.handled})
+
+
+def _settle(database: Database, taken: _Taken, now: datetime) -> None:
+    values: dict[str, Any] = {"lease_until": None, "handled": taken.handled}
+    if taken.error is None:
+        values |= {"state": "done", "last_error": None}
+    else:
+        values |= _failure(taken.error, taken.attempts, now)
+    if not _update(database, taken, values):
+        logger.warning("change %s took longer than its lease; another worker has it", taken.change.id)
+
+
+def _update(database: Database, taken: _Taken, values: dict[str, Any]) -> bool:
+    statement = (
+        update(StoredChange)
         .where(
+            StoredChange.number == taken.number,
+            StoredChange.attempts == taken.attempts,
             StoredChange.state == "pending",
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    result = database.run(lambda session: session.execute(statement))
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+@contextmanager
+def _renewed(database: Database, taken: _Taken, now: Callable[[], datetime]) -> Iterator[None]:
+    """Keep the lease for as long as a handler runs, so that a slow one is not called twice at once."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(LEASE.total_seconds() / 3):
+            try:
+                _update(database, taken, {"lease_until": now() + LEASE})
+            except DatabaseUnavailable as error:
+                logger.warning("the lease of change %s could not be renewed: %s", taken.change.id, error)
+
+    thread = threading.Thread(target=renew, name="paidup-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _due(now: datetime) -> Select[StoredChange]:
+    return (
+        _first_of_each_owner()
+        .where(
             StoredChange.available_at <= now,
             or_(StoredChange.lease_until.is_(None), StoredChange.lease_until < now),
-            ~blocked,
         )
         .order_by(StoredChange.number)
         .limit(1)
     )
 
 
-def _failed(error: Exception, attempts: int, now: datetime) -> dict[str, Any]:
-    wait = min(_BACKOFF_BASE * (1 << (attempts - 1)), _BACKOFF_CAP) * random.uniform(0.5, 1.0)
+def _first_of_each_owner() -> Select[StoredChange]:
+    """What waits and has nothing before it: an owner's changes go out one after the other."""
+    earlier = aliased(StoredChange)
+    blocked = (
+        select(earlier.number)
+        .where(earlier.owner == StoredChange.owner, earlier.state == "pending", earlier.number < StoredChange.number)
+        .exists()
+    )
+    return select(StoredChange).where(StoredChange.state == "pending", ~blocked)
+
+
+def _note_failure(row: StoredChange, error: Exception, now: datetime) -> None:
+    for name, value in _failure(error, row.attempts, now).items():
+        setattr(row, name, value)
+
+
+def _failure(error: Exception, attempts: int, now: datetime) -> dict[str, Any]:
+    wait = _BACKOFF_BASE * (1 << (attempts - 1)) * random.uniform(0.5, 1.0)
     state = "failed" if attempts >= MAX_ATTEMPTS else "pending"
     return {"state": state, "last_error": f"{type(error).__name__}: {error}", "available_at": now + wait}
-
-
-def _settle(database: Database, number: int, values: dict[str, Any]) -> None:
-    with database.write() as session:
-        session.execute(update(StoredChange).where(StoredChange.number == number).values(lease_until=None, **values))
 
 
 def _as_change(row: StoredChange) -> Change:

@@ -34,6 +34,7 @@ from paidup.errors import (
     StripeNotFound,
     StripeRateLimited,
 )
+from paidup.handlers import Handlers
 from paidup.stripe_api.gateway import Gateway
 
 logger = logging.getLogger("paidup")
@@ -64,7 +65,7 @@ class Synchroniser:
         database: Database,
         gateway: Gateway,
         catalog: Catalog,
-        handlers: outbox.Handlers,
+        handlers: Handlers,
         livemode: bool,
         clock: Callable[[], datetime],
         calls: Executor,

@@ -19,6 +19,7 @@ from paidup.database import arrivals
 from paidup.database.engine import Database
 from paidup.database.notify import listen
 from paidup.errors import BillingError, DatabaseUnavailable, StripeRateLimited
+from paidup.handlers import Handlers
 from paidup.sync import RATE_LIMIT_PAUSE, Synchroniser
 
 logger = logging.getLogger("paidup")
@@ -58,10 +59,11 @@ class WakeUp:
 
 class Worker:
     """
-    Threads that synchronise targets, and one that hands changes to the app's handlers.
+    Threads that synchronise targets, and others that hand changes to the app's handlers.
 
-    `threads` synchronise side by side, each another target. With `deliver_changes=False` changes are left for a
-    process that has the app's handlers. Events that were done with longer ago than `retention` are deleted, once an
+    `threads` synchronise side by side, each another target; `handler_threads` call handlers, each for another owner,
+    so that slow ones hold up neither. With `deliver_changes=False` changes are left for a process that has the app's
+    handlers. Events that were done with longer ago than `retention` are deleted, once an
     hour; none are when it is zero. `reconcile`, if there is one, is called from time to time, for the first time after
     `reconcile_after` seconds; it knows whether its time has come, and ends early when its event is set.
     """
@@ -71,10 +73,11 @@ class Worker:
         *,
         database: Database,
         synchroniser: Synchroniser,
-        handlers: outbox.Handlers,
+        handlers: Handlers,
         wake_up: WakeUp,
         clock: Callable[[], datetime],
         threads: int = 4,
+        handler_threads: int = 4,
         deliver_changes: bool = True,
         retention: timedelta = timedelta(0),
         reconcile: Callable[[threading.Event], None] | None = None,
@@ -86,6 +89,7 @@ class Worker:
         self._wake_up = wake_up
         self._clock = clock
         self._threads = threads
+        self._handler_threads = handler_threads
         self._deliver_changes = deliver_changes
         self._retention = retention
         self._reconcile = reconcile
@@ -100,7 +104,7 @@ class Worker:
             raise RuntimeError("this worker is already running")
         self._stopping.clear()
         loops = [self._synchronise_loop] * self._threads
-        loops += [self._deliver_loop] if self._deliver_changes else []
+        loops += [self._deliver_loop] * (self._handler_threads if self._deliver_changes else 0)
         loops += [self._listen_loop] if self._database.is_postgresql else []
         loops += [self._tidy_loop] if self._retention else []
         loops += [self._reconcile_loop] if self._reconcile else []
@@ -149,19 +153,18 @@ class Worker:
             self._wake_up.wait(self._wake_up.count, min(0.05, max(0.0, due)))
 
     def _synchronise_loop(self) -> None:
-        self._loop(self._step, self._next_due)
+        self._loop(self._step_unless_slowed, self._next_due)
 
     def _deliver_loop(self) -> None:
-        self._loop(self._deliver, lambda: None)
+        self._loop(self._deliver, self._next_delivery)
 
     def _loop(self, step: Callable[[], bool], due: Callable[[], float | None]) -> None:
         while not self._stopping.is_set():
             seen = self._wake_up.count
             try:
-                pause = monotonic() < self._slow_until
-                if not pause and step():
+                if step():
                     continue
-                wait = self._slow_until - monotonic() if pause else self._pause(due())
+                wait = self._pause(due())
             except DatabaseUnavailable as error:
                 logger.warning("the worker waits for the database: %s", error)
                 self._stopping.wait(_DATABASE_PAUSE)
@@ -171,6 +174,12 @@ class Worker:
     def _pause(self, due: float | None) -> float:
         poll = (_POLL_WITH_NOTIFY if self._database.is_postgresql else _POLL).total_seconds()
         return poll if due is None else min(poll, max(due, 0.01))
+
+    def _step_unless_slowed(self) -> bool:
+        pause = self._slow_until - monotonic()
+        if pause > 0:
+            self._stopping.wait(pause)
+        return not self._stopping.is_set() and self._step()
 
     def _step(self) -> bool:
         """Take one target and synchronise it. False when none is due."""
@@ -196,6 +205,12 @@ class Worker:
         """Seconds until the next dirty target is due; None when all is clean."""
         with self._database.read() as session:
             due = inbox.next_due(session)
+        return None if due is None else (due - self._clock()).total_seconds()
+
+    def _next_delivery(self) -> float | None:
+        """Seconds until the next change is due; None when none waits."""
+        with self._database.read() as session:
+            due = outbox.next_due(session)
         return None if due is None else (due - self._clock()).total_seconds()
 
     def _tidy_loop(self) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import typer.core
 import typer.main
+from sqlalchemy import text
 
 from paidup import Billing
 from paidup.cli.main import app, run
+from paidup.database.engine import Database
 from stripe_emulator import Emulator
 from tests.conftest import PLANS, SECRET_KEY, WEBHOOK_SECRET
 from tests.support.deliveries import deliver
@@ -326,3 +328,28 @@ def leaves(command: Any, name: str = "paidup") -> Iterator[tuple[str, Any]]:
         return
     for part, inner in command.commands.items():
         yield from leaves(inner, f"{name} {part}")
+
+
+class TestChanges:
+    def test_what_handlers_could_not_take_is_shown_and_handed_out_again(
+        self, paidup: Paidup, subscriber: str, database_url: str
+    ) -> None:
+        assert paidup("sync", subscriber).code == 0
+        listed = paidup("changes", "list", "--json").json
+        assert {each["state"] for each in listed} == {"pending"}
+        assert paidup("changes", "list", "--state", "failed", "--json").json == []
+        wrong = paidup("changes", "retry", "invoice.paid:in_1")
+        assert (wrong.code, "no change 'invoice.paid:in_1' was given up" in wrong.err) == (1, True)
+        database = Database(database_url)
+        with database.write() as session:
+            session.execute(text("UPDATE billing_changes SET state = 'failed', last_error = 'OSError: no mail'"))
+        database.close()
+        assert "OSError: no mail" in paidup("changes", "list", "--state", "failed", "--owner", subscriber).out
+        assert paidup("changes", "list", "--owner", "user:2").out == "no such changes\n"
+        assert paidup("changes", "retry", listed[0]["id"], "--json").json == {"retried": 1}
+        assert paidup("changes", "retry", "--all", "--json").json == {"retried": len(listed) - 1}
+        assert len(paidup("changes", "list", "--state", "pending", "--json").json) == len(listed)
+
+    @pytest.mark.parametrize("arguments", [(), ("invoice.paid:in_1", "--all")])
+    def test_one_or_all_has_to_be_said(self, paidup: Paidup, configured: None, arguments: tuple[str, ...]) -> None:
+        assert paidup("changes", "retry", *arguments).code == 2

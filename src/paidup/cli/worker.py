@@ -11,6 +11,7 @@ from paidup.cli.output import fail
 def worker(
     app_path: str = App,
     threads: int = typer.Option(4, min=1, max=64, help="How many customers are synchronised side by side."),
+    handler_threads: int = typer.Option(4, min=1, max=64, help="For how many owners handlers are called side by side."),
     once: bool = typer.Option(False, "--once", help="Process what there is, then end; exit code 1 if some is left."),
     timeout: float = typer.Option(30, min=0, help="With --once: seconds after which it ends all the same."),
 ) -> None:
@@ -21,7 +22,7 @@ def worker(
     for a worker that knows the app's handlers.
     """
     with opened(app_path) as billing:
-        found = billing.worker(threads=threads, deliver_changes=app_path is not None)
+        found = billing.worker(threads=threads, handler_threads=handler_threads, deliver_changes=app_path is not None)
         if once:
             try:
                 found.run_until_idle(timeout)

@@ -1,4 +1,4 @@
-"""PostgreSQL's LISTEN: hear at once, on any machine, that there is something to do."""
+"""PostgreSQL's NOTIFY and LISTEN: hear at once, on any machine, that there is something to do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from collections.abc import Callable
 from typing import cast
 
 import psycopg
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from paidup.database.engine import Database
 from paidup.errors import DatabaseUnavailable
 
 _CHECK_SECONDS = 1.0
+
+
+def announce(session: Session, channel: str) -> None:
+    """Tell whoever listens, once this transaction is committed; on SQLite nobody does."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"NOTIFY {channel}"))
 
 
 def listen(database: Database, channel: str, *, on_notify: Callable[[], None], stopping: threading.Event) -> None:

@@ -312,7 +312,8 @@ class StoredChange(Base):
     """
     A Change waiting for the app's handlers, written in the transaction that found it.
 
-    The primary key makes each happen once; `number` keeps their order. `state` is pending, done or failed.
+    The unique `id` makes each happen once; `number` keeps their order. `state` is pending, done or failed. `handled`
+    names the handlers that have had it, so that a repetition leaves them out.
     """
 
     __tablename__ = "billing_changes"
@@ -332,7 +333,18 @@ class StoredChange(Base):
     lease_until: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_billing_changes_state_available_at", "state", "available_at"),)
+    handled: Mapped[list[str]] = mapped_column(_Json)
+
+    __table_args__ = (
+        Index("ix_billing_changes_state_available_at", "state", "available_at"),
+        Index(
+            "ix_billing_changes_pending",
+            "owner",
+            "number",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+    )
 
 
 class ReconciliationRun(Base):
