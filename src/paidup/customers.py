@@ -73,7 +73,7 @@ class Customers:
                 )
             except (StripeRejected, StripeNotFound):
                 # A definite no: nothing was created, and a corrected call must not meet this one's stored answer.
-                self._new_intent(owner, intent, email, name)
+                self._new_intent(owner, intent)
                 raise
             except StripeUnavailable as error:
                 if error.stripe_code != "idempotency_key_in_use" or monotonic() >= deadline:
@@ -106,14 +106,15 @@ class Customers:
                 mapping.customer_id = None
                 mapping.intent = uuid.uuid4().hex
                 mapping.params = _params(owner, mapping.intent, email, name)
+        elif not mapping.params:  # nothing was sent yet
+            mapping.params = _params(owner, mapping.intent, email, name)
         return mapping
 
-    def _new_intent(self, owner: str, refused: str, email: str | None, name: str | None) -> None:
+    def _new_intent(self, owner: str, refused: str) -> None:
         def renew(session: Session) -> None:
             mapping = session.get_one(OwnerMapping, (owner, self._livemode), with_for_update=True)
             if mapping.intent == refused and mapping.customer_id is None:
-                mapping.intent = uuid.uuid4().hex
-                mapping.params = _params(owner, mapping.intent, email, name)
+                mapping.intent, mapping.params = uuid.uuid4().hex, {}
 
         self._database.run(renew)
 

@@ -23,6 +23,7 @@ from paidup import (
     InvalidReturnUrl,
     InvalidSeats,
     PlanNotForSale,
+    StripeRejected,
     StripeUnavailable,
     UnknownInterval,
     UnknownPlan,
@@ -130,6 +131,14 @@ def test_what_is_not_for_sale_is_refused_before_anything_is_made(
         billing.checkout(OWNER, plan, interval=interval, seats=seats)
     assert refused.value.remedy
     assert customers(stripe) == 0
+
+
+def test_an_address_stripe_refuses_is_put_right_by_the_next_request(billing: Billing, stripe: Emulator) -> None:
+    """H67: what was refused is not sent again in the corrected request's name."""
+    with pytest.raises(StripeRejected):
+        billing.checkout(OWNER, "pro", email="not an address")
+    billing.checkout(OWNER, "pro", email="a@example.com")
+    assert [event["data"]["object"]["email"] for event in stripe.events("customer.created")] == ["a@example.com"]
 
 
 @pytest.mark.parametrize("owner", ["", " ", "a" * 201, "user\x00", "user\n1", None, 7])
