@@ -292,7 +292,8 @@ class Billing:
         except (ValueError, RecursionError) as error:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
         route = targets.route(event, livemode=self._livemode)
-        self._intake.submit(inbox.Delivery(event, route, body.decode(), secret, now), answer)
+        payload = body.decode() if self.settings.keep_payloads else ""
+        self._intake.submit(inbox.Delivery(event, route, payload, secret, now), answer)
 
     def events(self, *, state: str | None = None, limit: int = 50) -> list[StoredEvent]:
         """Received events, newest first; `state` is pending, done, ignored or failed."""

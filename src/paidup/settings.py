@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     Everything paidup is configured with. Field by field, the environment variable is named in the docs and in errors.
 
     `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways;
+    `keep_payloads` keeps webhooks' bodies, which name persons, beside what was done about them;
     `event_retention` is how long events that are done with are kept, zero for ever; `reconcile_every` is how often a
     worker reconciles, zero for never.
     """
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     return_hosts: Annotated[tuple[str, ...], NoDecode] = Field(validation_alias="PAIDUP_RETURN_HOSTS", default=())
     worker: Literal["inside", "outside"] = Field(validation_alias="PAIDUP_WORKER", default="inside")
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
+    keep_payloads: bool = Field(validation_alias="PAIDUP_KEEP_PAYLOADS", default=True)
     event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
     reconcile_every: timedelta = Field(validation_alias="PAIDUP_RECONCILE_HOURS", default=timedelta(hours=24))
     webhook_tolerance: timedelta = Field(

@@ -33,16 +33,17 @@ def list_events(
 
 @app.command("show")
 def show_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App, as_json: bool = AsJson) -> None:
-    """Show one event with its payload. Exit code 1 when there is none."""
+    """Show one event with its payload, if that is kept. Exit code 1 when there is no such event."""
     with opened(app_path) as billing:
         found = billing.event(event_id)
     row = _row(found) | {"error": found.error, "api_version": found.api_version, "secret": found.secret}
+    payload = json.loads(found.payload) if found.payload else None
     if as_json:
-        show_json(row | {"payload": json.loads(found.payload)})
+        show_json(row | {"payload": payload})
         return
     for name, value in row.items():
         typer.echo(f"{name:>12}  {'-' if value is None else value}")
-    typer.echo(json.dumps(json.loads(found.payload), indent=2))
+    typer.echo(json.dumps(payload, indent=2) if payload else "(payloads are not kept)")
 
 
 @app.command("replay")

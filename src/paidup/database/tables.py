@@ -220,7 +220,7 @@ class StoredEvent(Base):
     livemode: Mapped[bool]
     target: Mapped[str | None] = mapped_column(String(300))
     payload: Mapped[str] = mapped_column(Text)
-    """The body as received, for audit; paidup reads only ids from it."""
+    """The body as received, for audit, empty where it is not kept; paidup reads only ids from it."""
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None] = mapped_column(Text)

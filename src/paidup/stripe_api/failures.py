@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import stripe
 
 from paidup import errors
+
+_PERSONAL = ("email", "name", "phone")
+"""Parameters whose values Stripe quotes after a colon when it refuses them."""
+_ADDRESS = re.compile(r"[^\s'\"<>]+@[^\s'\"<>]+")
 
 
 @contextmanager
@@ -47,9 +52,12 @@ def _ours(error: stripe.StripeError, what: str) -> errors.StripeError:
 
 
 def _explain(error: stripe.StripeError) -> str:
-    """Stripe's own words, without the key it may quote in an authentication error."""
+    """Stripe's own words, without the key and the personal data that they may quote."""
     if isinstance(error, stripe.AuthenticationError):
         return "Stripe does not accept the API key"
     if isinstance(error, stripe.APIConnectionError):
         return "no answer from Stripe"
-    return error.user_message or error.code or f"HTTP {error.http_status}"
+    said = error.user_message or error.code or f"HTTP {error.http_status}"
+    if getattr(error, "param", None) in _PERSONAL:
+        return said.partition(":")[0]
+    return _ADDRESS.sub("(an address)", said)
