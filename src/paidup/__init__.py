@@ -52,6 +52,7 @@ from paidup.errors import (
     UnknownPlan,
 )
 from paidup.inbox import Receipt
+from paidup.missed import Filled
 from paidup.settings import Settings
 from paidup.web.owner import Owner
 from paidup.worker import Worker
@@ -76,6 +77,7 @@ __all__ = [
     "Difference",
     "EventNotFound",
     "FeatureNotInPlan",
+    "Filled",
     "Grants",
     "InvalidOwner",
     "InvalidPayload",

@@ -15,6 +15,7 @@ from paidup.core.invoice import Invoice
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.inbox import Receipt
+from paidup.missed import Filled
 
 
 class AsyncBilling:
@@ -97,6 +98,10 @@ class AsyncBilling:
     async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
         """See `Billing.sync`."""
         await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)
+
+    async def fill_missed_events(self, *, on_progress: Callable[[Progress], None] | None = None) -> Filled:
+        """See `Billing.fill_missed_events`; the function is called in another thread."""
+        return await asyncio.to_thread(self.billing.fill_missed_events, on_progress=on_progress)
 
     async def reconcile(
         self,

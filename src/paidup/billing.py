@@ -46,6 +46,7 @@ from paidup.errors import (
 )
 from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
+from paidup.missed import Filled, MissedEvents
 from paidup.portal import Portal
 from paidup.reconcile import Reconciler
 from paidup.settings import Settings
@@ -98,6 +99,13 @@ class Billing:
             livemode=self._livemode,
             clock=clock,
             calls=self._calls,
+        )
+        self._missed = MissedEvents(
+            database=self._database,
+            gateway=self.gateway,
+            livemode=self._livemode,
+            keep_payloads=settings.keep_payloads,
+            clock=clock,
         )
         self._owner_of: OwnerOf | None = None
         self._reconciler = Reconciler(
@@ -317,6 +325,17 @@ class Billing:
             raise ValueError(f"event {event_id!r} was ignored and names nothing to synchronise")
         self._database.run(lambda session: inbox.replay(session, event_id, now=self._clock()))
         self._wake_up.give()
+
+    def fill_missed_events(self, *, on_progress: Callable[[Progress], None] | None = None) -> Filled:
+        """
+        Store the events that never came, from Stripe's list of the last 30 days; the workers process them.
+
+        Events are `from the API` then instead of signed. Raises StripeError and DatabaseUnavailable; it may be
+        repeated at any time.
+        """
+        filled = self._missed.fill(on_progress)
+        self._wake_up.give()
+        return filled
 
     def queue(self, *, limit: int = 50) -> list[SyncTarget]:
         """Targets that are not in step, those we gave up on included, the longest waiting first."""

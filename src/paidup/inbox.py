@@ -38,6 +38,8 @@ MAX_ATTEMPTS = 12
 """Attempts before giving up: about a day and a half with the backoff below."""
 _BACKOFF_BASE = timedelta(seconds=2)
 _BACKOFF_CAP = timedelta(hours=6)
+FROM_API = -1
+"""In place of the secret that matched: Stripe's API gave this event out, nobody signed it."""
 
 
 class LeaseLost(Exception):
@@ -74,7 +76,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A verified webhook: its event, where that leads, the body as received, and which secret matched."""
+    """
+    An event to store: where it leads, its body, and which secret matched its signature.
+
+    FROM_API instead of a secret marks one that was fetched, not delivered: it counts as no delivery.
+    """
 
     event: Event
     route: Route
@@ -105,7 +111,7 @@ def store(connection: Connection, deliveries: Sequence[Delivery]) -> set[str]:
 
 def count_repeats(session: Session, deliveries: Sequence[Delivery], new: Collection[str]) -> None:
     """The other half, where some were there already: count them, and start again what we had given up on."""
-    repeats = Counter(each.event.id for each in deliveries)
+    repeats = Counter(each.event.id for each in deliveries if each.secret != FROM_API)
     repeats.subtract(new)
     repeats = +repeats
     if not repeats:
@@ -140,7 +146,7 @@ def _row(delivery: Delivery) -> dict[str, Any]:
         "state": "ignored" if route.ignored else "pending",
         "reason": route.ignored,
         "secret": delivery.secret,
-        "deliveries": 1,
+        "deliveries": 0 if delivery.secret == FROM_API else 1,
         "created": event.created,
         "received_at": delivery.received_at,
         "processed_at": delivery.received_at if route.ignored else None,

@@ -28,6 +28,7 @@ NAMES = [
     "Difference",
     "EventNotFound",
     "FeatureNotInPlan",
+    "Filled",
     "Grants",
     "InvalidOwner",
     "InvalidPayload",

@@ -255,6 +255,19 @@ class TestEvents:
         said = paidup("events", "replay", "evt_1")
         assert (said.code, "was ignored" in said.err) == (1, True)
 
+    def test_events_that_never_came_are_fetched(
+        self, paidup: Paidup, billing: Billing, stripe: Emulator, configured: None
+    ) -> None:
+        said = paidup("events", "fill")
+        assert (said.code, "had never come" in said.out, "paidup reconcile --fix" in said.out) == (0, True, True)
+        assert paidup("events", "fill", "--json").json["stored"] == 0
+        event = paidup("events", "list", "--json").json[0]
+        assert (event["source"], event["deliveries"]) == ("api", 0)
+        assert "from the API" in paidup("events", "show", event["id"]).out
+        assert paidup("events", "show", event["id"], "--json").json["secret"] is None
+        stripe.fail_next("/v1/events", status=500, times=50)
+        assert paidup("events", "fill").code == 1
+
 
 class TestWork:
     def test_a_synchronised_owner_has_what_they_paid_for(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import typer
 
+from paidup import inbox
 from paidup.cli.host import App, opened
-from paidup.cli.output import AsJson, fail, say, show, show_json
+from paidup.cli.output import AsJson, fail, progress_bars, say, show, show_json
 from paidup.database.tables import StoredEvent
 
 app = typer.Typer(help="Look at received webhooks, and process them again.", no_args_is_help=True)
@@ -36,11 +38,13 @@ def show_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = A
     """Show one event with its payload, if that is kept. Exit code 1 when there is no such event."""
     with opened(app_path) as billing:
         found = billing.event(event_id)
-    row = _row(found) | {"error": found.error, "api_version": found.api_version, "secret": found.secret}
+    is_signed = found.secret != inbox.FROM_API
+    row = _row(found) | {"error": found.error, "api_version": found.api_version}
     payload = json.loads(found.payload) if found.payload else None
     if as_json:
-        show_json(row | {"payload": payload})
+        show_json(row | {"secret": found.secret if is_signed else None, "payload": payload})
         return
+    row["secret"] = found.secret if is_signed else "from the API"
     for name, value in row.items():
         typer.echo(f"{name:>12}  {'-' if value is None else value}")
     typer.echo(json.dumps(payload, indent=2) if payload else "(payloads are not kept)")
@@ -60,6 +64,25 @@ def replay_event(event_id: str = typer.Argument(help="evt_…"), app_path: str =
     say(f"{event_id} will be processed again", {"replayed": event_id}, as_json=as_json)
 
 
+@app.command("fill")
+def fill_events(app_path: str = App, as_json: bool = AsJson) -> None:
+    """
+    Fetch the events that never came from Stripe, which lists them for 30 days. A worker processes them.
+
+    It is safe to repeat. Exit code 1 when Stripe or the database fails; the next fill begins where this one began.
+    """
+    with opened(app_path) as billing:
+        if as_json:
+            filled = billing.fill_missed_events()
+        else:
+            with progress_bars() as tell:
+                filled = billing.fill_missed_events(on_progress=lambda each: tell(each.phase, each.done, each.expected))
+    said = f"{filled.stored} of {filled.found} events had never come"
+    if filled.window_exceeded:
+        said += "; there may be older ones than Stripe lists, so run `paidup reconcile --fix`"
+    say(said, asdict(filled), as_json=as_json)
+
+
 def _row(event: StoredEvent) -> dict[str, object]:
     return {
         "id": event.id,
@@ -71,4 +94,5 @@ def _row(event: StoredEvent) -> dict[str, object]:
         "received_at": event.received_at,
         "processed_at": event.processed_at,
         "deliveries": event.deliveries,
+        "source": "api" if event.secret == inbox.FROM_API else "webhook",
     }

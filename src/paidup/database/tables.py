@@ -225,7 +225,11 @@ class StoredEvent(Base):
     reason: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None] = mapped_column(Text)
     secret: Mapped[int] = mapped_column(Integer)
-    """Which of the configured secrets matched, counted from 0, so that an old one can be retired."""
+    """
+    Which of the configured secrets matched, counted from 0, so that an old one can be retired.
+
+    -1 is none: the event never came and was fetched from Stripe's API.
+    """
     deliveries: Mapped[int] = mapped_column(Integer)
     created: Mapped[datetime | None]
     received_at: Mapped[datetime]
@@ -235,6 +239,15 @@ class StoredEvent(Base):
         Index("ix_billing_events_target_state", "target", "state"),
         Index("ix_billing_events_state_received_at", "state", "received_at"),
     )
+
+
+class EventCursor(Base):
+    """Up to when every event of a mode that leads somewhere is here: those that never came were fetched."""
+
+    __tablename__ = "billing_event_cursors"
+
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    filled_until: Mapped[datetime]
 
 
 class SyncTarget(Base):

@@ -29,6 +29,7 @@ _LISTS: Mapping[str, tuple[str, Params]] = {
     "customer": ("/v1/customers", {"expand": ["data.invoice_settings.default_payment_method"]}),
     "subscription": ("/v1/subscriptions", {"status": "all", "expand": ["data.default_payment_method"]}),
     "invoice": ("/v1/invoices", {}),
+    "event": ("/v1/events", {}),
 }
 """Where everything of a kind is listed, and in which shape."""
 
@@ -59,17 +60,22 @@ class Gateway:
 
     # the whole account
 
-    def read_page(self, kind: str, *, after: str | None) -> str:
+    def read_page(self, kind: str, *, after: str | None, created_from: int | None = None) -> str:
         """
         A page of everything of one kind there is in the account, newest first, as Stripe's JSON text.
 
         Each object has the shape in which it is synchronised. Text, because objects of the SDK cost many times as
-        much to build as their JSON costs to parse.
+        much to build as their JSON costs to parse. `created_from` is in Unix seconds; what is older is left out.
         """
         path, params = _LISTS[kind]
         with translated(f"list every {kind}"):
             answer = self._client.raw_request(
-                "get", path, limit=_PAGE, **params, **({"starting_after": after} if after else {})
+                "get",
+                path,
+                limit=_PAGE,
+                **params,
+                **({"starting_after": after} if after else {}),
+                **({"created": {"gte": created_from}} if created_from is not None else {}),
             )
             return str(answer.body)
 

@@ -41,16 +41,25 @@ class Page:
 
 class Pages:
     """
-    The pages of one kind, after an object if one is named. A thread reads ahead while the block lasts.
+    The pages of one kind, after an object if one is named, created since a time if one is given.
 
-    Some objects may be given twice, when those beside them are deleted meanwhile. Iterating raises StripeError where a
-    page could not be read; what came before was given out.
+    A thread reads ahead while the block lasts. Some objects may be given twice, when those beside them are deleted
+    meanwhile. Iterating raises StripeError where a page could not be read; what came before was given out.
     """
 
-    def __init__(self, gateway: Gateway, kind: str, *, after: str | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        kind: str,
+        *,
+        after: str | None = None,
+        since: datetime | None = None,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._gateway = gateway
         self._kind = kind
         self._after = after
+        self._since = int(since.timestamp()) if since else None
         self._clock = clock
         self._waiting: queue.Queue[tuple[bytes, datetime] | None] = queue.Queue(AHEAD)
         self._stopping = threading.Event()
@@ -83,7 +92,8 @@ class Pages:
             while has_more and not self._stopping.is_set():
                 fetched_at = self._clock()
                 try:
-                    text = patiently(partial(self._gateway.read_page, self._kind, after=before[-1]), self._stopping)
+                    read = partial(self._gateway.read_page, self._kind, after=before[-1], created_from=self._since)
+                    text = patiently(read, self._stopping)
                 except StripeNotFound:
                     # The object to go on after was deleted meanwhile: go on after the one before it.
                     if before.pop() is None:
