@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -14,10 +15,14 @@ from contextlib import closing, contextmanager
 
 import httpx
 import pytest
+import stripe as sdk
 
 from saas.accounts import ATTEMPTS_PER_ACCOUNT
 from stripe_emulator import Emulator
-from tests.support.starter import STARTER, StarterApp
+from tests.support.deliveries import signed
+from tests.support.paying import pay
+from tests.support.starter import SECRET_KEY, STARTER, WEBHOOK_SECRET, StarterApp
+from tests.support.waiting import eventually
 
 PASSWORD = "a perfectly fine password"
 PAGE = {"Accept": "text/html"}
@@ -239,6 +244,42 @@ def test_a_foreign_checkout_is_not_found(ada: httpx.Client) -> None:
     answer = ada.get("/billing/return?session_id=cs_test_foreign")
     assert answer.status_code == 404
     assert "Start again from the pricing page" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/billing/webhook", "/billing/webhook/"])
+def test_stripes_webhooks_get_past_everything_that_protects_the_pages(starter_app: StarterApp, path: str) -> None:
+    """H23, H24: no cookie, no origin, no redirect; what is refused is refused for its signature."""
+    event = {"id": f"evt_{len(path)}", "object": "event", "type": "topup.created", "livemode": False}
+    body = json.dumps(event | {"data": {"object": {"id": "tu_1", "object": "topup"}}}).encode()
+    answers = [
+        httpx.post(starter_app.url + path, content=body, headers={"Stripe-Signature": signed(body, secret=secret)})
+        for secret in (WEBHOOK_SECRET, "whsec_other")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert answers[1].json()["code"] == "invalid_signature"
+
+
+def test_an_address_changed_in_the_dashboard_changes_no_sign_in(starter_app: StarterApp) -> None:
+    """H44: Stripe's side: where receipts go is Stripe's, who signs in is the app's."""
+    email, billed = _email(), f"invoices-{uuid.uuid4().hex[:10]}@company.example"
+    with _client(starter_app) as client:
+        _sign_up(client, email=email)
+        pay(client.post("/billing/checkout", data={"plan": "pro"}).headers["location"])
+    client_of_stripe = sdk.StripeClient(SECRET_KEY, base_addresses={"api": starter_app.stripe.url})
+    [customer] = client_of_stripe.v1.customers.list({"email": email}).data
+    client_of_stripe.v1.customers.update(customer.id, {"email": billed})
+    with _rows(starter_app) as database:
+        eventually(
+            lambda: (
+                database.execute("SELECT email FROM billing_customers WHERE id = ?", (customer.id,)).fetchone()
+                == (billed,)
+            )
+        )
+        assert database.execute("SELECT COUNT(*) FROM users WHERE email = ?", (email,)).fetchone() == (1,)
+        assert database.execute("SELECT COUNT(*) FROM users WHERE email = ?", (billed,)).fetchone() == (0,)
+    for address, status in ((email, 303), (billed, 422)):
+        with _client(starter_app) as again:
+            assert again.post("/sign-in", data={"email": address, "password": PASSWORD}).status_code == status
 
 
 def test_an_unknown_field_at_checkout_is_refused(ada: httpx.Client) -> None:

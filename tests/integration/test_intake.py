@@ -75,7 +75,7 @@ def stored(database: Database) -> int:
 
 
 def test_nobody_is_answered_before_the_commit_and_all_share_it(database: Database, desk: intake.Intake) -> None:
-    """H1: stored, then answered, also in a group."""
+    """H8: stored, then answered, also in a group."""
     inserts: list[str] = []
 
     def note(*arguments: Any) -> None:

@@ -18,12 +18,14 @@ class GoBetween:
     """
     What is between an app and Stripe.
 
-    `keys` are the Authorization headers that were seen, by path; `change` turns Stripe's answer into another one.
+    `calls` are the methods and paths of all there were, `keys` the Authorization headers that were seen, by path;
+    `change` turns Stripe's answer into another one.
     """
 
     def __init__(self, stripe: Emulator) -> None:
         self._stripe = stripe
         self.url = ""
+        self.calls: list[tuple[str, str]] = []
         self.keys: dict[str, set[str]] = {}
         self.change: Callable[[bytes], bytes] = lambda answer: answer
 
@@ -35,6 +37,7 @@ class GoBetween:
                 await send({"type": f"lifespan.{word}.complete"})
             return
         request = Request(scope, receive)
+        self.calls.append((request.method, request.url.path))
         self.keys.setdefault(request.url.path, set()).add(request.headers["authorization"])
         kept = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
         path = f"{request.url.path}?{request.url.query}"

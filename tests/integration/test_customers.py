@@ -1,0 +1,100 @@
+"""Customers: whose they are is ours to know, what they are called is Stripe's, and neither overwrites the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import stripe as sdk
+
+from paidup import Billing, CustomerNotFound
+from paidup.database.engine import Database
+from paidup.database.tables import OwnerMapping
+from stripe_emulator import Emulator
+from tests.conftest import MakeBilling
+from tests.support.deliveries import a_hurrying_clock, deliver
+from tests.support.go_between import GoBetween, a_go_between
+from tests.support.paying import pay
+
+OWNER, OTHER = "user:1", "user:2"
+SIGN_IN = "ada@example.com"
+
+
+@pytest.fixture
+def client(stripe: Emulator) -> sdk.StripeClient:
+    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+
+
+@pytest.fixture
+def between(stripe: Emulator) -> Iterator[GoBetween]:
+    with a_go_between(stripe) as between:
+        yield between
+
+
+@pytest.fixture
+def billing(make_billing: MakeBilling, between: GoBetween) -> Billing:
+    billing = make_billing(api_base=between.url, clock=a_hurrying_clock())
+    billing.push_catalog()
+    return billing
+
+
+def test_an_address_changed_at_stripe_is_mirrored_and_neither_overwrites_the_other(
+    billing: Billing, between: GoBetween, client: sdk.StripeClient, stripe: Emulator, database_url: str
+) -> None:
+    """H44: Stripe's side. Whose customer it is does not hang on it, and a later Checkout changes nothing there."""
+    pay(str(billing.checkout(OWNER, "pro", email=SIGN_IN).url))
+    billing.sync(OWNER)
+    before = billing.customer(OWNER)
+    assert before is not None
+    client.v1.customers.update(before.id, {"email": "invoices@company.example"})
+    for event in stripe.events("customer.updated"):
+        deliver(billing, event)
+        billing.run_until_idle()
+    billing.portal(OWNER)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    client.v1.subscriptions.cancel(subscription.id)
+    billing.sync(OWNER)
+    billing.checkout(OWNER, "pro", email=SIGN_IN)
+    billing.sync(OWNER)
+    after = billing.customer(OWNER)
+    assert after is not None
+    assert (after.id, after.owner, after.email) == (before.id, OWNER, "invoices@company.example")
+    assert client.v1.customers.retrieve(before.id).email == "invoices@company.example"
+    assert ("POST", f"/v1/customers/{before.id}") not in between.calls
+    assert between.calls.count(("POST", "/v1/customers")) == 1
+    database = Database(database_url)
+    with database.read() as session:
+        assert session.get_one(OwnerMapping, (OWNER, False)).params["email"] == SIGN_IN
+    database.close()
+
+
+def test_an_address_makes_nobody_the_owner_of_what_another_one_has(
+    billing: Billing, client: sdk.StripeClient, stripe: Emulator
+) -> None:
+    """H36: not that of another owner's customer, nor that of one made in the Dashboard."""
+    client.v1.customers.create({"email": SIGN_IN})
+    pay(str(billing.checkout(OWNER, "pro", email=SIGN_IN).url))
+    billing.sync(OWNER)
+    with pytest.raises(CustomerNotFound):
+        billing.portal(OTHER)
+    billing.checkout(OTHER, "pro", email=SIGN_IN)
+    for event in stripe.events():
+        deliver(billing, event)
+    billing.run_until_idle()
+    assert len(stripe.events("customer.created")) == 3
+    mine, theirs = billing.customer(OWNER), billing.customer(OTHER)
+    assert mine is not None
+    assert theirs is not None
+    assert mine.id != theirs.id
+    assert (billing.access(OWNER).plan, billing.access(OTHER).plan) == ("pro", "free")
+    assert billing.invoices(OTHER) == []
+
+
+def test_nobody_is_searched_for(billing: Billing, between: GoBetween) -> None:
+    """H34: Stripe's search is a minute late; the mapping decides, and no list is asked by an address."""
+    for owner in (OWNER, OTHER, OWNER):
+        billing.checkout(owner, "pro", email=SIGN_IN)
+    assert [path for _, path in between.calls if "search" in path] == []
+    assert ("GET", "/v1/customers") not in between.calls
+    assert between.calls.count(("POST", "/v1/customers")) == 2
