@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -77,6 +78,24 @@ def test_an_event_without_a_customer_leads_to_what_knows_it(type: str, data: dic
 def test_a_thin_event_leads_to_its_object(body: dict[str, Any], target: str) -> None:
     """H19: v2 notifications come through the same door."""
     assert a_route(body).target == target
+
+
+@pytest.mark.parametrize(
+    ("body", "created"),
+    [
+        (an_event_body(created=1_780_000_000), datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC)),
+        (an_event_body(created=10**20), None),
+        (
+            a_thin_event("v1.invoice.paid", "invoice", "in_1") | {"created": "2026-05-28T20:26:40.000Z"},
+            datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC),
+        ),
+        (a_thin_event("v1.invoice.paid", "invoice", "in_1") | {"created": "2026-05-28T20:26:40"}, None),
+        (a_thin_event("v1.invoice.paid", "invoice", "in_1") | {"created": "soon"}, None),
+    ],
+)
+def test_an_events_age_is_known(body: dict[str, Any], created: datetime | None) -> None:
+    """H26: beside when it was received, so that it can be seen how late it came."""
+    assert event.parse(body).created == created
 
 
 def test_catalog_events_lead_to_their_object() -> None:

@@ -12,7 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from paidup.core.parse import reference
-from paidup.core.timestamps import from_unix
+from paidup.core.timestamps import from_iso, from_unix
+
+_NEVER = 253_402_300_800
+"""The year 10000, in Unix seconds."""
 
 
 class NotAnEvent(ValueError):
@@ -73,7 +76,7 @@ def _snapshot(body: Mapping[str, Any]) -> Event:
         api_version=body.get("api_version"),
         livemode=body.get("livemode") is True,
         account=body.get("account"),
-        created=from_unix(created) if isinstance(created, int) else None,
+        created=from_unix(created) if isinstance(created, int) and 0 <= created < _NEVER else None,
         object_type=_text(subject.get("object")),
         object_id=_text(object_id),
         customer=_text(customer),
@@ -92,7 +95,7 @@ def _thin(body: Mapping[str, Any]) -> Event:
         api_version=None,
         livemode=body.get("livemode") is True,
         account=_text(body.get("context")),
-        created=None,
+        created=from_iso(body.get("created")),
         object_type=object_type,
         object_id=object_id,
         customer=object_id if object_type == "customer" else None,

@@ -13,3 +13,12 @@ def from_unix(seconds: float | None) -> datetime | None:
 def to_unix(moment: datetime) -> int:
     """Whole seconds since the epoch of an aware datetime."""
     return int(moment.timestamp())
+
+
+def from_iso(value: object) -> datetime | None:
+    """ISO 8601 with its zone, as v2 of the API writes it, to aware UTC; None for anything else."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found and found.tzinfo else None
