@@ -98,3 +98,58 @@ def test_nobody_is_searched_for(billing: Billing, between: GoBetween) -> None:
     assert [path for _, path in between.calls if "search" in path] == []
     assert ("GET", "/v1/customers") not in between.calls
     assert between.calls.count(("POST", "/v1/customers")) == 2
+
+
+def test_what_a_session_of_others_says_of_its_owner_counts_for_nothing(
+    billing: Billing, client: sdk.StripeClient, stripe: Emulator
+) -> None:
+    """H38: a payment link's reference and metadata are what its visitor likes, an owner's own open claim included."""
+    opened = billing.checkout(OTHER, "pro")
+    claim = stripe.get(str(opened.session_id))["metadata"]
+    [price] = client.v1.prices.list({"lookup_keys": ["pro_month"]}).data
+    for reference in (OTHER, claim["paidup_intent"]):
+        session = client.v1.checkout.sessions.create(
+            {
+                "mode": "subscription",
+                "line_items": [{"price": price.id, "quantity": 1}],
+                "success_url": "https://link.example/done",
+                "client_reference_id": reference,
+                "metadata": claim,
+                "subscription_data": {"metadata": claim},
+            }
+        )
+        pay(str(session.url))
+    for event in stripe.events():
+        deliver(billing, event)
+    billing.run_until_idle()
+    assert len(stripe.events("customer.subscription.created")) == 2
+    assert (billing.access(OTHER).plan, billing.subscription(OTHER)) == ("free", None)
+    assert billing.find_checkout(OTHER, str(opened.session_id)).state == "open"
+    assert "foreign_customer" in {event.reason for event in billing.events(state="ignored", limit=500)}
+
+
+@pytest.mark.parametrize("how", ["told", "missing"])
+def test_a_customer_that_is_gone_is_over_and_replaced_at_the_next_checkout(
+    billing: Billing, client: sdk.StripeClient, stripe: Emulator, how: str
+) -> None:
+    """H41: whether Stripe tells of the deletion, or knows nothing of them any more."""
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    gone = billing.customer(OWNER)
+    assert gone is not None
+    if how == "told":
+        client.v1.customers.delete(gone.id)
+        deliver(billing, stripe.events("customer.deleted")[0])
+        billing.run_until_idle()
+    else:
+        for path in (f"/v1/customers/{gone.id}", "/v1/subscriptions", "/v1/invoices", "/v1/checkout/sessions/*"):
+            stripe.fail_next(path, status=404, times=1)
+        billing.sync(OWNER)
+        stripe.clear_faults()
+    assert (billing.access(OWNER).plan, billing.subscription(OWNER), billing.customer(OWNER)) == ("free", None, None)
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    new = billing.customer(OWNER)
+    assert new is not None
+    assert new.id != gone.id
+    assert billing.access(OWNER).plan == "pro"

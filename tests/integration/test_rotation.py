@@ -1,13 +1,17 @@
-"""A signing secret is rolled while deliveries go on: none is lost, and one can tell when the old one is done with."""
+"""Signatures over time: secrets are rolled while deliveries go on, and events are processed long after they came."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import pytest
 import stripe as sdk
 
-from paidup import Billing
+from paidup import Billing, InvalidSignature
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support import host_app
+from tests.support.deliveries import deliver
 from tests.support.serving import bound_socket, serving
 
 OLD, NEW = "whsec_of_yesterday", "whsec_of_today"
@@ -43,3 +47,33 @@ def test_every_delivery_of_a_rotation_is_accepted_and_says_which_secret_it_was(
     assert told_while_served(only_new, stripe, roll=True) == 0
     assert told_while_served(both, stripe, endpoint=NEW) == 0
     assert told_while_served(only_old, stripe, endpoint=NEW) is None
+
+
+def test_a_signature_is_checked_when_it_comes_and_never_again(make_billing: MakeBilling, stripe: Emulator) -> None:
+    """H26: an event that waited for a day is processed; and it is recorded how late it came."""
+    receiving = make_billing()
+    receiving.push_catalog()
+    event = stripe.events("product.created")[0]
+    late = datetime.fromtimestamp(event["created"], UTC) + timedelta(hours=3)
+    deliver(make_billing(clock=lambda: late), event, at=late)
+    make_billing(clock=lambda: late + timedelta(days=1)).run_until_idle()
+    stored = receiving.event(event["id"])
+    assert stored.state == "done"
+    assert stored.created is not None
+    assert stored.received_at - stored.created == timedelta(hours=3)
+
+
+@pytest.mark.parametrize(("age", "accepted"), [(59, True), (61, False), (-59, True), (-61, False)])
+def test_how_old_a_signature_may_be_is_a_setting(
+    make_billing: MakeBilling, stripe: Emulator, age: int, accepted: bool
+) -> None:
+    """H26, H31: in seconds, into the past and the future alike."""
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    billing = make_billing(webhook_tolerance=60, clock=lambda: now)
+    event = {"id": "evt_1", "object": "event", "type": "topup.created", "livemode": False, "data": {"object": {}}}
+    if accepted:
+        assert deliver(billing, event, at=now - timedelta(seconds=age)).state == "ignored"
+    else:
+        with pytest.raises(InvalidSignature, match=f"{abs(age)} seconds"):
+            deliver(billing, event, at=now - timedelta(seconds=age))
+    assert len(billing.events()) == accepted

@@ -343,9 +343,10 @@ class TestOwnThingsOnly:
         customer = host_app.billing.customer(OWNER)
         assert customer is not None
         with host_app.client(OTHER) as thief:
-            for named in ({"customer": customer.id}, {"owner": OWNER}):
-                found = problem(thief.post("/billing/portal", params=named, data=named), 404, "customer_not_found")
-                assert found["upgrade_url"].endswith("/pricing")
+            for path in ("/billing/portal", "/billing/portal/payment-method"):
+                for named in ({"customer": customer.id}, {"owner": OWNER}):
+                    found = problem(thief.post(path, params=named, data=named), 404, "customer_not_found")
+                    assert found["upgrade_url"].endswith("/pricing")
 
     @pytest.mark.hazard(39)
     def test_invoices_are_the_callers(self, user: httpx.Client, host_app: HostApp) -> None:
@@ -354,6 +355,20 @@ class TestOwnThingsOnly:
         with host_app.client(OTHER) as thief:
             assert thief.get("/billing/invoices", params={"owner": OWNER}).json() == []
 
+    @pytest.mark.hazard(39)
+    def test_access_is_the_callers(self, user: httpx.Client, host_app: HostApp) -> None:
+        subscribe(user)
+        named = {"owner": OWNER, "customer": "cus_1"}
+        with host_app.client(OTHER) as thief:
+            assert thief.get("/billing/access", params=named).json()["plan"] == "free"
+            problem(thief.get("/reports", params=named), 402, "feature_not_in_plan")
+
+    @pytest.mark.hazard(40)
+    def test_whether_somebody_manages_billing_has_to_be_said(self) -> None:
+        with pytest.raises(TypeError, match="manages_billing"):
+            Owner(OWNER)  # type: ignore[call-arg]  # that is what is shown
+
+    @pytest.mark.hazard(40)
     def test_who_may_not_manage_billing_is_refused(self, host_app: HostApp) -> None:
         with host_app.client(OWNER, role="member") as member:
             problem(member.get("/billing/invoices"), 403, "not_allowed")

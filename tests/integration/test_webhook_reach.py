@@ -46,7 +46,7 @@ def an_event(event_id: str = "evt_1", **more: Any) -> dict[str, Any]:
 
 def post(url: str, event: Any, *, secret: str = WEBHOOK_SECRET, **headers: str) -> httpx.Response:
     """As Stripe does: no cookie, no token, and no redirect is followed."""
-    body = json.dumps(event).encode()
+    body = json.dumps(event, ensure_ascii=False).encode()
     return httpx.post(
         url,
         content=body,
@@ -103,7 +103,7 @@ def test_both_forms_of_the_address_answer_themselves(make_billing: MakeBilling, 
 
 
 def test_behind_a_proxy_with_everything_common_in_front_it_is_reached(make_billing: MakeBilling) -> None:
-    """H24: no cookie, no token; https ends at the proxy, which says so; the app's pages want a sign-in."""
+    """H24, H25: no cookie, no token; https ends at the proxy, which says so; the app's pages want a sign-in."""
     billing = make_billing()
     with served(billing, everything_common, dependencies=[Depends(somebody_signed_in)]) as url:
         proxied = {"X-Forwarded-Proto": "https"}
