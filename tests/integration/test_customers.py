@@ -38,6 +38,32 @@ def billing(make_billing: MakeBilling, between: GoBetween) -> Billing:
     return billing
 
 
+def test_a_webhook_that_is_processed_before_our_own_commit_changes_nothing_of_the_outcome(
+    billing: Billing, make_billing: MakeBilling, between: GoBetween, stripe: Emulator
+) -> None:
+    """H6: Stripe's answer to "make a customer" is still on its way, and a worker has heard of them already."""
+    elsewhere = make_billing(clock=a_hurrying_clock())
+    overtaken: list[str] = []
+
+    def overtake(answer: bytes) -> bytes:
+        if between.calls[-1] == ("POST", "/v1/customers"):
+            deliver(elsewhere, stripe.events("customer.created")[0])
+            elsewhere.run_until_idle()
+            adopted = elsewhere.customer(OWNER)
+            assert adopted is not None
+            overtaken.append(adopted.id)
+        return answer
+
+    between.change = overtake
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    customer = billing.customer(OWNER)
+    assert customer is not None
+    assert overtaken == [customer.id]
+    assert billing.access(OWNER).plan == "pro"
+    assert len(stripe.events("customer.created")) == 1
+
+
 def test_an_address_changed_at_stripe_is_mirrored_and_neither_overwrites_the_other(
     billing: Billing, between: GoBetween, client: sdk.StripeClient, stripe: Emulator, database_url: str
 ) -> None:

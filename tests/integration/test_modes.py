@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import select
 
 from paidup import Billing, CustomerNotFound
+from paidup.database import store
 from paidup.database.engine import Database
 from paidup.models import Customer, Invoice, Price, Product, Subscription, SubscriptionItem
 from stripe_emulator import Emulator
@@ -47,3 +50,19 @@ def test_a_live_key_sees_nothing_of_test_mode(
             assert set(session.scalars(select(model.livemode))) == {False}
     database.close()
     assert in_test_mode.access(OWNER).plan == "pro"
+
+
+def test_what_a_live_key_does_not_find_is_not_gone_in_test_mode(in_test_mode: Billing, database_url: str) -> None:
+    """What waits for a worker does not say its mode; one with the other key gets a 404 for it."""
+    database = Database(database_url)
+    with database.read() as session:
+        product, price = session.scalars(select(Product.id)).first(), session.scalars(select(Price.id)).first()
+    for livemode, remaining in ((True, 1), (False, 0)):
+        with database.write() as session:
+            now = datetime.now(UTC)
+            store.save_product(session, str(product), None, livemode=livemode, synced_at=now)
+            store.save_price(session, str(price), None, livemode=livemode, synced_at=now)
+            for model in (Product, Price):
+                wanted = select(model).where(model.id.in_((product, price)), model.deleted.is_(False))
+                assert len(session.scalars(wanted).all()) == remaining
+    database.close()

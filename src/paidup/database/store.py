@@ -99,7 +99,7 @@ def save_product(session: Session, product_id: str, body: Json | None, *, livemo
     if body is None or body.get("deleted"):
         session.execute(
             update(tables.Product)
-            .where(tables.Product.id == product_id)
+            .where(tables.Product.id == product_id, tables.Product.livemode.is_(livemode))
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
@@ -112,7 +112,7 @@ def save_price(session: Session, price_id: str, body: Json | None, *, livemode: 
     if body is None or body.get("deleted"):
         session.execute(
             update(tables.Price)
-            .where(tables.Price.id == price_id)
+            .where(tables.Price.id == price_id, tables.Price.livemode.is_(livemode))
             .values(active=False, deleted=True, synced_at=synced_at)
         )
         return
