@@ -59,7 +59,6 @@ from paidup.worker import WakeUp, Worker
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 _OwnerOf = TypeVar("_OwnerOf", bound=OwnerOf)
 _WORKER_THREADS = 4
-_CALLS_A_TARGET = 3
 _RETURNS = 8
 
 
@@ -82,14 +81,19 @@ class Billing:
         self.settings = settings
         self.catalog = catalog or load(Path(settings.plans_file))
         self.policy = policy or AccessPolicy(past_due_grace=settings.past_due_grace)
-        self.gateway = Gateway(settings.secret_key.get_secret_value(), api_base=settings.api_base)
+        self.gateway = Gateway(
+            settings.secret_key.get_secret_value(),
+            api_base=settings.api_base,
+            concurrency=settings.stripe_concurrency,
+        )
         self._clock = clock
         self._livemode = settings.livemode
         self._database = Database(settings.database_url.get_secret_value())
         self._handlers = Handlers()
         self._wake_up = WakeUp()
         self._intake = Intake(self._database, on_stored=self._wake_up.give)
-        self._calls = ThreadPoolExecutor(_WORKER_THREADS * _CALLS_A_TARGET, thread_name_prefix="paidup-stripe")
+        self._calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe")
+        self._users_calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe-users")
         self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
         self._synchroniser = Synchroniser(
             database=self._database,
@@ -99,6 +103,7 @@ class Billing:
             livemode=self._livemode,
             clock=clock,
             calls=self._calls,
+            users_calls=self._users_calls,
         )
         self._missed = MissedEvents(
             database=self._database,
@@ -401,6 +406,7 @@ class Billing:
             handler_threads=handler_threads,
             deliver_changes=deliver_changes,
             retention=self.settings.event_retention,
+            pause=self.gateway.budget.pause,
             reconcile=self._reconcile_when_due if self.settings.reconcile_every else None,
         )
 
@@ -481,6 +487,6 @@ class Billing:
     def close(self) -> None:
         """Give back connections and threads. The object is not used after this."""
         self._intake.close()
-        for threads in (self._returns, self._calls):
+        for threads in (self._returns, self._users_calls, self._calls):
             threads.shutdown(wait=True, cancel_futures=True)
         self._database.close()

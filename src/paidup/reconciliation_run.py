@@ -27,6 +27,7 @@ from paidup.database import adoptions, mirror, reconciliations
 from paidup.database.engine import Database
 from paidup.database.rows import Row
 from paidup.errors import BillingError, DatabaseUnavailable
+from paidup.stripe_api.budget import in_background
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.listing import Page, Pages, patiently
 from paidup.sync import Synchroniser
@@ -303,7 +304,8 @@ class Run:
             self._tell("mended", done)
 
     def _synchronise(self, target: str) -> bool:
-        return patiently(partial(self._synchroniser.now, target, wait=_MEND_WAIT), self._stopping)
+        with in_background():
+            return patiently(partial(self._synchroniser.now, target, wait=_MEND_WAIT), self._stopping)
 
     def _advance(self, found: Iterable[Difference] = ()) -> None:
         if self._stopping.is_set():

@@ -36,8 +36,9 @@ class Settings(BaseSettings):
 
     `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways;
     `keep_payloads` keeps webhooks' bodies, which name persons, beside what was done about them;
-    `event_retention` is how long events that are done with are kept, zero for ever; `reconcile_every` is how often a
-    worker reconciles, zero for never.
+    `stripe_concurrency` is how many calls to Stripe a process has under way at most; `event_retention` is how long
+    events that are done with are kept, zero for ever; `reconcile_every` is how often a worker reconciles, zero for
+    never.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     webhook_tolerance: timedelta = Field(
         validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
     )
+    stripe_concurrency: int = Field(validation_alias="PAIDUP_STRIPE_CONCURRENCY", default=20, ge=2, le=100)
     webhook_max_bytes: int = Field(validation_alias="PAIDUP_WEBHOOK_MAX_BYTES", default=1_048_576, ge=65_536)
 
     @property

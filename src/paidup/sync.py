@@ -8,12 +8,14 @@ the changes it means for the app and the end of the lease. So it may be repeated
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -35,14 +37,14 @@ from paidup.errors import (
     StripeRateLimited,
 )
 from paidup.handlers import Handlers
+from paidup.stripe_api.budget import is_in_background
 from paidup.stripe_api.gateway import Gateway
 
 logger = logging.getLogger("paidup")
 
 Json = dict[str, Any]
+_Found = TypeVar("_Found")
 
-RATE_LIMIT_PAUSE = timedelta(seconds=5)
-"""How long a target rests after Stripe said 429; the worker slows down as a whole beside it."""
 _POLL_SECONDS = 0.05
 
 
@@ -57,7 +59,7 @@ class _Fetched:
 
 
 class Synchroniser:
-    """Brings targets in step. `calls` runs the calls of one fetch side by side."""
+    """Brings targets in step. `calls` runs a fetch's calls side by side, `users_calls` those somebody waits for."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Synchroniser:
         livemode: bool,
         clock: Callable[[], datetime],
         calls: Executor,
+        users_calls: Executor,
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -77,6 +80,7 @@ class Synchroniser:
         self._livemode = livemode
         self._clock = clock
         self._calls = calls
+        self._users_calls = users_calls
 
     def run(self, claim: inbox.Claim) -> None:
         """
@@ -159,7 +163,10 @@ class Synchroniser:
     def _note_failure(self, claim: inbox.Claim, error: Exception) -> bool:
         """Record it on the target's row. True when that was the last attempt."""
         message = f"{type(error).__name__}: {error}"
-        wait = RATE_LIMIT_PAUSE if isinstance(error, StripeRateLimited) else None
+        # A rate limit is nobody's fault and counts as no attempt; the jitter keeps targets from coming back together.
+        wait = None
+        if isinstance(error, StripeRateLimited):
+            wait = timedelta(seconds=error.retry_after * random.uniform(1.0, 1.5))
         return self._database.run(
             lambda session: inbox.retry(session, claim, error=message, now=self._clock(), wait=wait)
         )
@@ -208,16 +215,19 @@ class Synchroniser:
 
         self._database.run(apply)
 
+    def _call(self, call: Callable[..., _Found], *arguments: object) -> Future[_Found]:
+        """In a thread of its own, which inherits whether somebody waits for it."""
+        calls = self._calls if is_in_background() else self._users_calls
+        return calls.submit(copy_context().run, call, *arguments)
+
     def _fetch(self, customer_id: str, wanted: frozenset[Part], sessions: list[str]) -> _Fetched:
         """The wanted parts, at most three calls and one for each open Checkout, side by side."""
         gateway = self._gateway
-        customer = self._calls.submit(gateway.find_customer, customer_id) if Part.CUSTOMER in wanted else None
-        subscriptions = (
-            self._calls.submit(gateway.list_subscriptions, customer_id) if Part.SUBSCRIPTIONS in wanted else None
-        )
-        invoices = self._calls.submit(gateway.list_invoices, customer_id) if Part.INVOICES in wanted else None
+        customer = self._call(gateway.find_customer, customer_id) if Part.CUSTOMER in wanted else None
+        subscriptions = self._call(gateway.list_subscriptions, customer_id) if Part.SUBSCRIPTIONS in wanted else None
+        invoices = self._call(gateway.list_invoices, customer_id) if Part.INVOICES in wanted else None
         checkouts = {
-            each: self._calls.submit(gateway.retrieve_checkout_session, each)
+            each: self._call(gateway.retrieve_checkout_session, each)
             for each in (sessions if Part.CHECKOUTS in wanted else [])
         }
         found = _Fetched()

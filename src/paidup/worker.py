@@ -18,9 +18,10 @@ from paidup import inbox, outbox
 from paidup.database import arrivals
 from paidup.database.engine import Database
 from paidup.database.notify import listen
-from paidup.errors import BillingError, DatabaseUnavailable, StripeRateLimited
+from paidup.errors import BillingError, DatabaseUnavailable
 from paidup.handlers import Handlers
-from paidup.sync import RATE_LIMIT_PAUSE, Synchroniser
+from paidup.stripe_api.budget import in_background
+from paidup.sync import Synchroniser
 
 logger = logging.getLogger("paidup")
 
@@ -63,9 +64,10 @@ class Worker:
 
     `threads` synchronise side by side, each another target; `handler_threads` call handlers, each for another owner,
     so that slow ones hold up neither. With `deliver_changes=False` changes are left for a process that has the app's
-    handlers. Events that were done with longer ago than `retention` are deleted, once an
-    hour; none are when it is zero. `reconcile`, if there is one, is called from time to time, for the first time after
-    `reconcile_after` seconds; it knows whether its time has come, and ends early when its event is set.
+    handlers. Events that were done with longer ago than `retention` are deleted, once an hour; none are when it is
+    zero. `pause` says for how many seconds Stripe is not to be called. `reconcile`, if there is one, is called from
+    time to time, for the first time after `reconcile_after` seconds; it knows whether its time has come, and ends
+    early when its event is set.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Worker:
         handler_threads: int = 4,
         deliver_changes: bool = True,
         retention: timedelta = timedelta(0),
+        pause: Callable[[], float] = lambda: 0.0,
         reconcile: Callable[[threading.Event], None] | None = None,
         reconcile_after: float = _FIRST_RECONCILIATION,
     ) -> None:
@@ -92,11 +95,11 @@ class Worker:
         self._handler_threads = handler_threads
         self._deliver_changes = deliver_changes
         self._retention = retention
+        self._pause = pause
         self._reconcile = reconcile
         self._reconcile_after = reconcile_after
         self._stopping = threading.Event()
         self._running: list[threading.Thread] = []
-        self._slow_until = 0.0
 
     def start(self) -> None:
         """Start the threads and return."""
@@ -153,7 +156,7 @@ class Worker:
             self._wake_up.wait(self._wake_up.count, min(0.05, max(0.0, due)))
 
     def _synchronise_loop(self) -> None:
-        self._loop(self._step_unless_slowed, self._next_due)
+        self._loop(self._step, self._next_due)
 
     def _deliver_loop(self) -> None:
         self._loop(self._deliver, self._next_delivery)
@@ -164,37 +167,36 @@ class Worker:
             try:
                 if step():
                     continue
-                wait = self._pause(due())
+                wait = self._wait(due())
             except DatabaseUnavailable as error:
                 logger.warning("the worker waits for the database: %s", error)
                 self._stopping.wait(_DATABASE_PAUSE)
                 continue
             self._wake_up.wait(seen, wait)
 
-    def _pause(self, due: float | None) -> float:
+    def _wait(self, due: float | None) -> float:
         poll = (_POLL_WITH_NOTIFY if self._database.is_postgresql else _POLL).total_seconds()
         return poll if due is None else min(poll, max(due, 0.01))
-
-    def _step_unless_slowed(self) -> bool:
-        pause = self._slow_until - monotonic()
-        if pause > 0:
-            self._stopping.wait(pause)
-        return not self._stopping.is_set() and self._step()
 
     def _step(self) -> bool:
         """Take one target and synchronise it. False when none is due."""
         now = self._clock()
         with self._database.read() as session:
             due = inbox.next_due(session)
-        return due is not None and due <= now and self._take_one()
+        if due is None or due > now:
+            return False
+        if (pause := self._pause()) > 0:
+            # Stripe said 429: whatever would be claimed now could only wait with its lease running.
+            self._stopping.wait(pause)
+            return not self._stopping.is_set()
+        return self._take_one()
 
     def _take_one(self, *, hurried: bool = False) -> bool:
         claim = self._database.run(lambda session: inbox.claim(session, now=self._clock(), hurried=hurried))
         if claim is None:
             return False
-        error = self._synchroniser.attempt(claim)
-        if isinstance(error, StripeRateLimited):
-            self._slow_until = monotonic() + RATE_LIMIT_PAUSE.total_seconds()
+        with in_background():
+            self._synchroniser.attempt(claim)
         self._wake_up.give()  # there may be changes now
         return True
 
@@ -230,7 +232,8 @@ class Worker:
         self._stopping.wait(self._reconcile_after)
         while not self._stopping.is_set() and self._reconcile is not None:
             try:
-                self._reconcile(self._stopping)
+                with in_background():
+                    self._reconcile(self._stopping)
             except Exception as error:  # it is recorded on its run, which the next one goes on with
                 logger.warning("reconciliation stopped: %s", error, exc_info=not isinstance(error, BillingError))
             self._stopping.wait(_LOOK_FOR_RECONCILIATION)

@@ -13,6 +13,7 @@ from paidup import (
     StripeUnauthorized,
     StripeUnavailable,
 )
+from paidup.stripe_api.budget import in_background
 from paidup.stripe_api.gateway import Gateway
 from stripe_emulator import Emulator
 from tests.support.serving import free_port
@@ -25,7 +26,7 @@ def test_a_stripe_that_is_unwell_is_told_from_one_that_refuses(
     stripe: Emulator, status: int, kind: type[StripeError]
 ) -> None:
     stripe.fail_next("/v1/products", status=status, times=9)
-    with pytest.raises(kind) as error:
+    with pytest.raises(kind) as error, in_background():
         Gateway("sk_test_paidup", api_base=stripe.url, max_network_retries=0).list_products()
     assert (error.value.status, error.value.retry_after > 0) == (503, True)
 
@@ -44,8 +45,8 @@ def test_only_a_404_means_that_something_is_absent(stripe: Emulator) -> None:
         gateway.retrieve_checkout_session("cs_unknown")
     assert missing.value.request_id
     for status in (429, 500):
-        stripe.fail_next("/v1/customers/*", status=status, times=1)
-        with pytest.raises(StripeError):
+        stripe.fail_next("/v1/customers/*", status=status, times=9)
+        with pytest.raises(StripeError), in_background():
             gateway.find_customer("cus_unknown")
 
 

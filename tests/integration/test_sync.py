@@ -225,7 +225,7 @@ def test_a_rate_limit_costs_no_attempt(make_billing: Callable[..., Billing], str
     billing = make_billing(clock=a_hurrying_clock(timedelta(seconds=1)))
     billing.push_catalog()
     subscribe(billing)
-    stripe.fail_next("/v1/invoices", status=429, times=14)
+    stripe.fail_next("/v1/invoices", status=429, times=14, reason="resource-specific")
     deliver_all(billing, stripe)
     billing.run_until_idle(60)
     assert billing.access(OWNER).plan == "pro"

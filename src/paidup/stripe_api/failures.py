@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import stripe
 
 from paidup import errors
+from paidup.stripe_api.budget import one_call
 
 _PERSONAL = ("email", "name", "phone")
 """Parameters whose values Stripe quotes after a colon when it refuses them."""
@@ -19,7 +20,8 @@ _ADDRESS = re.compile(r"[^\s'\"<>]+@[^\s'\"<>]+")
 def translated(what: str) -> Iterator[None]:
     """Run a call to Stripe; `what` names it in the error: `create a Checkout session`."""
     try:
-        yield
+        with one_call():
+            yield
     except stripe.StripeError as error:
         raise _ours(error, what) from error
 

@@ -16,7 +16,9 @@ from stripe import StripeObject
 
 from paidup.core.parse import PORTAL_MARK, reference
 from paidup.errors import StripeNotFound
+from paidup.stripe_api.budget import Budget, in_background
 from paidup.stripe_api.failures import translated
+from paidup.stripe_api.transport import Transport
 
 Json = dict[str, Any]
 Params = Mapping[str, Any]
@@ -38,7 +40,8 @@ class Gateway:
     """
     Stripe, for one account and mode.
 
-    `timeout` is (connect, read) in seconds. Safe to use from several threads.
+    `timeout` is (connect, read) in seconds, `concurrency` how many calls are under way at most. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -48,13 +51,15 @@ class Gateway:
         api_base: str | None = None,
         timeout: tuple[float, float] = (5.0, 20.0),
         max_network_retries: int = 2,
+        concurrency: int = 20,
     ) -> None:
+        self.budget = Budget(concurrency)
         # The SDK's default client never retries and waits 80 seconds for an answer.
         self._client = stripe.StripeClient(
             secret_key,
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=max_network_retries,
-            http_client=stripe.RequestsClient(timeout=timeout),
+            http_client=Transport(self.budget, timeout=timeout),
         )
         self._v1 = self._client.v1
 
@@ -68,7 +73,7 @@ class Gateway:
         much to build as their JSON costs to parse. `created_from` is in Unix seconds; what is older is left out.
         """
         path, params = _LISTS[kind]
-        with translated(f"list every {kind}"):
+        with translated(f"list every {kind}"), in_background():
             answer = self._client.raw_request(
                 "get",
                 path,
