@@ -108,12 +108,16 @@ class Synchroniser:
         Returns what went wrong, None when nothing did. Only the database itself being away is raised.
         """
         try:
-            self.run(claim)
+            return self._run_or_note_failure(claim)
         except inbox.LeaseLost:
             logger.warning("lost the lease of %s; another worker has it", claim.target)
             return None
-        except DatabaseUnavailable:
-            raise  # the lease runs out by itself
+
+    def _run_or_note_failure(self, claim: inbox.Claim) -> Exception | None:
+        try:
+            self.run(claim)
+        except (DatabaseUnavailable, inbox.LeaseLost):
+            raise  # a lease runs out by itself
         except Exception as error:  # recorded on the row; the worker must go on with other targets
             gave_up = self._note_failure(claim, error)
             logger.log(

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 import stripe as sdk
 
-from paidup import AsyncBilling, Billing, CheckoutNotFound, CustomerNotFound, FeatureNotInPlan
+from paidup import AsyncBilling, Billing, CheckoutNotFound, CustomerNotFound, FeatureNotInPlan, inbox
+from paidup.database.engine import Database
 from stripe_emulator import Emulator
 from tests.support.deliveries import deliver
 from tests.support.paying import pay
@@ -157,3 +158,31 @@ def test_coroutines_have_the_same_verbs_and_do_not_block_the_loop(billing: Billi
         return await ticking
 
     assert asyncio.run(life()) > 50
+
+
+def test_a_worker_outlives_a_failure_that_took_longer_than_its_lease(
+    make_billing: Callable[..., Billing], stripe: Emulator
+) -> None:
+    """H17: somebody else has the target by then, and what is noted about it; this one takes the next."""
+    late = timedelta(0)
+    billing = make_billing(clock=lambda: datetime.now(UTC) + late)
+    billing.push_catalog()
+    subscribe(billing)
+    stripe.slow_next("/v1/customers/*", 0.4)
+    stripe.fail_next("/v1/subscriptions", status=400)
+    [event] = stripe.events("customer.subscription.created")
+    deliver(billing, event)
+    database = Database(billing.settings.database_url.get_secret_value())
+    worker = billing.worker(threads=1)
+    worker.start()
+    try:
+        eventually(lambda: any(each.lease_token for each in billing.queue()), every=0.005)
+        with database.write() as session:
+            taken = inbox.claim(session, now=datetime.now(UTC) + 2 * inbox.LEASE)
+        assert taken is not None
+        late = 4 * inbox.LEASE
+        eventually(lambda: billing.queue() == [])
+        assert billing.access(OWNER).plan == "pro"
+    finally:
+        assert worker.stop()
+        database.close()
