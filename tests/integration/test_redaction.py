@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,7 +50,7 @@ def everything_goes_wrong(billing: Billing, stripe: Emulator) -> list[str]:
     def provoke(act: Any, *values: Any, **more: Any) -> None:
         with pytest.raises(BillingError) as error:
             act(*values, **more)
-        raised.extend((str(error.value), repr(error.value), repr(error.value.as_dict())))
+        raised.extend((repr(error.value.as_dict()), *traceback.format_exception(error.value)))
 
     @billing.on_change()
     def fails(change: Change) -> None:

@@ -23,7 +23,8 @@ def translated(what: str) -> Iterator[None]:
         with one_call():
             yield
     except stripe.StripeError as error:
-        raise _ours(error, what) from error
+        # What the SDK's error quotes would stand in every traceback, and wherever those are sent.
+        raise _ours(error, what) from error if _may_be_shown(error) else None
 
 
 def _ours(error: stripe.StripeError, what: str) -> errors.StripeError:
@@ -59,7 +60,15 @@ def _explain(error: stripe.StripeError) -> str:
         return "Stripe does not accept the API key"
     if isinstance(error, stripe.APIConnectionError):
         return "no answer from Stripe"
-    said = error.user_message or error.code or f"HTTP {error.http_status}"
+    said = _words(error)
     if getattr(error, "param", None) in _PERSONAL:
         return said.partition(":")[0]
     return _ADDRESS.sub("(an address)", said)
+
+
+def _may_be_shown(error: stripe.StripeError) -> bool:
+    return isinstance(error, stripe.APIConnectionError) or _explain(error) == _words(error)
+
+
+def _words(error: stripe.StripeError) -> str:
+    return error.user_message or error.code or f"HTTP {error.http_status}"
