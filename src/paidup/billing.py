@@ -405,6 +405,7 @@ class Billing:
             threads=threads,
             handler_threads=handler_threads,
             deliver_changes=deliver_changes,
+            drain=self.settings.drain,
             retention=self.settings.event_retention,
             pause=self.gateway.budget.pause,
             reconcile=self._reconcile_when_due if self.settings.reconcile_every else None,

@@ -36,9 +36,9 @@ class Settings(BaseSettings):
 
     `app_url` has no trailing slash; paths are of the app; `webhook_tolerance` bounds the signature's age both ways;
     `keep_payloads` keeps webhooks' bodies, which name persons, beside what was done about them;
-    `stripe_concurrency` is how many calls to Stripe a process has under way at most; `event_retention` is how long
-    events that are done with are kept, zero for ever; `reconcile_every` is how often a worker reconciles, zero for
-    never.
+    `stripe_concurrency` is how many calls to Stripe a process has under way at most; `drain` is how long a worker that
+    is told to stop lets what is under way finish; `event_retention` is how long events that are done with are kept,
+    zero for ever; `reconcile_every` is how often a worker reconciles, zero for never.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
     keep_payloads: bool = Field(validation_alias="PAIDUP_KEEP_PAYLOADS", default=True)
     event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
+    drain: timedelta = Field(validation_alias="PAIDUP_DRAIN_SECONDS", default=timedelta(seconds=20))
     reconcile_every: timedelta = Field(validation_alias="PAIDUP_RECONCILE_HOURS", default=timedelta(hours=24))
     webhook_tolerance: timedelta = Field(
         validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
@@ -179,12 +180,12 @@ class Settings(BaseSettings):
     def _hours(cls, value: object) -> object:
         return _duration(value, timedelta(hours=1))
 
-    @field_validator("webhook_tolerance", mode="before")
+    @field_validator("webhook_tolerance", "drain", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         return _duration(value, timedelta(seconds=1))
 
-    @field_validator("past_due_grace", "event_retention", "reconcile_every", "webhook_tolerance")
+    @field_validator("past_due_grace", "event_retention", "reconcile_every", "webhook_tolerance", "drain")
     @classmethod
     def _is_not_negative(cls, value: timedelta) -> timedelta:
         if value < timedelta(0):

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 
 from paidup import inbox, outbox
@@ -29,6 +30,7 @@ _POLL = timedelta(milliseconds=250)
 _POLL_WITH_NOTIFY = timedelta(seconds=5)
 _DATABASE_PAUSE = 1.0
 _TIDY_EVERY = 3600.0
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 _FIRST_RECONCILIATION = 300.0
 """A process that has just started has better things to do, and one that is started again and again never should."""
 _LOOK_FOR_RECONCILIATION = 60.0
@@ -64,10 +66,11 @@ class Worker:
 
     `threads` synchronise side by side, each another target; `handler_threads` call handlers, each for another owner,
     so that slow ones hold up neither. With `deliver_changes=False` changes are left for a process that has the app's
-    handlers. Events that were done with longer ago than `retention` are deleted, once an hour; none are when it is
-    zero. `pause` says for how many seconds Stripe is not to be called. `reconcile`, if there is one, is called from
-    time to time, for the first time after `reconcile_after` seconds; it knows whether its time has come, and ends
-    early when its event is set.
+    handlers. Told to stop, it takes nothing new and lets what is under way finish, for at most `drain`. Events that
+    were done with longer ago than `retention` are deleted, once an hour; none are when it is zero. `pause` says for
+    how many seconds Stripe is not to be called. `reconcile`, if there is one, is called from time to time, for the
+    first time after `reconcile_after` seconds; it knows whether its time has come, and ends early when its event is
+    set.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Worker:
         threads: int = 4,
         handler_threads: int = 4,
         deliver_changes: bool = True,
+        drain: timedelta = timedelta(seconds=20),
         retention: timedelta = timedelta(0),
         pause: Callable[[], float] = lambda: 0.0,
         reconcile: Callable[[threading.Event], None] | None = None,
@@ -94,12 +98,14 @@ class Worker:
         self._threads = threads
         self._handler_threads = handler_threads
         self._deliver_changes = deliver_changes
+        self._drain = drain
         self._retention = retention
         self._pause = pause
         self._reconcile = reconcile
         self._reconcile_after = reconcile_after
         self._stopping = threading.Event()
         self._running: list[threading.Thread] = []
+        self._under_way: set[inbox.Claim] = set()
 
     def start(self) -> None:
         """Start the threads and return."""
@@ -118,25 +124,44 @@ class Worker:
         for thread in self._running:
             thread.start()
 
-    def stop(self, timeout: float = 30.0) -> bool:
-        """Let what is under way finish and end the threads. False when something still ran after `timeout` seconds."""
+    def stop(self, timeout: float | None = None) -> bool:
+        """
+        Take nothing new, let what is under way finish, and end the threads.
+
+        False when something still ran after `timeout` seconds (by default, what the worker was given). The leases of
+        targets are given back then, so that others go on at once; what that thread applies later is refused. A handler
+        that still runs keeps its change until the lease runs out.
+        """
         self._stopping.set()
         self._wake_up.give()
-        deadline = monotonic() + timeout
+        deadline = monotonic() + (self._drain.total_seconds() if timeout is None else timeout)
         for thread in self._running:
             thread.join(max(0.0, deadline - monotonic()))
-        clean = not any(thread.is_alive() for thread in self._running)
+        hanging = [thread.name for thread in self._running if thread.is_alive()]
         self._running = []
-        return clean
+        if hanging:
+            logger.warning("the worker stops although something still runs: %s", ", ".join(hanging))
+            self._give_back()
+        return not hanging
 
-    def run_forever(self) -> None:
-        """Run until SIGTERM or SIGINT, then finish what is under way. For the main thread of a process."""
+    def run_forever(self) -> bool:
+        """
+        Run until SIGTERM or SIGINT, then `stop`, whose outcome this is. For the main thread of a process.
+
+        A second signal ends the process there and then.
+        """
         ended = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: ended.set())
+
+        def end(*_: object) -> None:
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
+            ended.set()
+
+        for number in _ENDING:
+            signal.signal(number, end)
         self.start()
         ended.wait()
-        self.stop()
+        return self.stop()
 
     def run_until_idle(self, timeout: float = 30.0) -> None:
         """
@@ -172,6 +197,10 @@ class Worker:
                 logger.warning("the worker waits for the database: %s", error)
                 self._stopping.wait(_DATABASE_PAUSE)
                 continue
+            except Exception:  # whatever it is, it must not cost the process one of its threads for good
+                logger.exception("the worker goes on after an error of its own")
+                self._stopping.wait(_DATABASE_PAUSE)
+                continue
             self._wake_up.wait(seen, wait)
 
     def _wait(self, due: float | None) -> float:
@@ -195,10 +224,21 @@ class Worker:
         claim = self._database.run(lambda session: inbox.claim(session, now=self._clock(), hurried=hurried))
         if claim is None:
             return False
-        with in_background():
-            self._synchroniser.attempt(claim)
+        self._under_way.add(claim)
+        try:
+            with in_background():
+                self._synchroniser.attempt(claim)
+        finally:
+            self._under_way.discard(claim)
         self._wake_up.give()  # there may be changes now
         return True
+
+    def _give_back(self) -> None:
+        for claim in tuple(self._under_way):
+            try:
+                self._database.run(partial(inbox.give_back, taken=claim))
+            except DatabaseUnavailable as error:
+                logger.warning("the lease of %s could not be given back: %s", claim.target, error)
 
     def _deliver(self) -> bool:
         return outbox.deliver_next(self._database, self._handlers, now=self._clock)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -316,6 +317,27 @@ class TestWork:
                 process.send_signal(signal.SIGTERM)
             printed, _ = process.communicate(timeout=30)
         assert (process.returncode, printed.split()[-1]) == (0, "ended")
+
+    def test_a_worker_process_does_not_wait_for_a_stripe_that_hangs(
+        self, billing: Billing, subscriber: str, stripe: Emulator, tmp_path: Path
+    ) -> None:
+        """H115: it ends in time, tells that by its exit code, and leaves the target to whoever comes next."""
+        (created,) = stripe.events("customer.subscription.created")
+        deliver(billing, created)
+        stripe.slow_next("/v1/subscriptions", 8)
+        env = environment_of_a_process({name: os.environ[name] for name in os.environ if name.startswith(OURS)})
+        command = [str(Path(sys.executable).parent / "paidup"), "worker"]
+        env["PAIDUP_DRAIN_SECONDS"] = "0.5"
+        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            eventually(lambda: billing.queue()[0].lease_until, 30)
+            began = monotonic()
+            process.send_signal(signal.SIGTERM)
+            printed, _ = process.communicate(timeout=30)
+        assert monotonic() - began < 6
+        assert (process.returncode, "before its work" in printed) == (1, True)
+        assert billing.queue()[0].lease_until is None
+        billing.run_until_idle()
+        assert billing.access(subscriber).plan == "pro"
 
 
 def an_event(**more: Any) -> dict[str, Any]:

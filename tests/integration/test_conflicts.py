@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from paidup import Billing, Change, DatabaseUnavailable
+from paidup.database import engine
 from paidup.database.engine import Database
 from stripe_emulator import Emulator
 from tests.support.deliveries import deliver
@@ -24,15 +25,11 @@ on_postgresql = pytest.mark.parametrize("databases", ["postgresql"], indirect=Tr
 
 
 @pytest.fixture
-def impatient(database_url: str) -> Iterator[Database]:
+def impatient(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database that waits 50 ms for a lock, of either kind."""
-    if database_url.startswith("postgresql"):
-        database_url += "&options=-clock_timeout%3D50" if "?" in database_url else "?options=-clock_timeout%3D50"
+    monkeypatch.setattr(engine, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.05)
     database = Database(database_url)
-    if not database.is_postgresql:
-        sqlalchemy_event.listen(
-            database.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50").close()
-        )
     yield database
     database.close()
 
@@ -74,6 +71,25 @@ def test_who_goes_on_losing_is_told_in_the_end(impatient: Database, database_url
     with everything_is_locked(database_url), pytest.raises(DatabaseUnavailable):
         impatient.run(write)
     assert len(tries) == 6
+
+
+@on_postgresql
+def test_one_that_froze_with_locks_in_hand_holds_nobody_up_for_good(
+    database_url: str, impatient: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H17: a machine that is paused in the middle of a transaction; PostgreSQL ends it, and others go on."""
+    monkeypatch.setattr(engine, "_IDLE_SECONDS", 0.3)
+    frozen = Database(database_url)
+
+    def freeze() -> None:
+        with frozen.write() as session:
+            session.execute(text("LOCK TABLE billing_owners"))
+            assert impatient.run(write) == "written"
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(DatabaseUnavailable):
+        freeze()
+    frozen.close()
 
 
 def test_a_database_that_is_away_is_not_asked_again_and_again() -> None:

@@ -9,6 +9,7 @@ least once with the same id.
 from __future__ import annotations
 
 import itertools
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,11 +23,11 @@ import stripe as sdk
 from sqlalchemy import select, text
 
 from paidup.database.engine import Database
-from paidup.database.tables import StoredChange, StoredEvent
+from paidup.database.tables import StoredChange, StoredEvent, SyncTarget
 from paidup.models import Invoice, Subscription
 from stripe_emulator import Emulator
 from tests.conftest import PLANS, SECRET_KEY, WEBHOOK_SECRET
-from tests.support.crashing import Stop, Work, an_app, stopped
+from tests.support.crashing import Stop, Work, an_app, running, stopped
 from tests.support.databases import KINDS, DatabaseMaker, removed_afterwards
 from tests.support.deliveries import deliver
 from tests.support.paying import pay
@@ -191,7 +192,31 @@ def test_killed_with_calls_at_stripe_under_way(world: World) -> None:
     customer, events = world.sign_up()
     world.deliver(events)
     world.stripe.slow_next("/v1/subscriptions", 3)
-    with stopped(world.work):
+    with running(world.work):
         eventually(lambda: not httpx.get(f"{world.stripe.url}/_emulator/faults", trust_env=False).json()["faults"])
     world.recover()
     assert_whole(world, customer)
+
+
+@pytest.mark.parametrize("outcome", ["it has fetched what is old by now", "Stripe fails"])
+def test_one_that_stalled_past_its_lease_changes_nothing(world: World, outcome: str) -> None:
+    """H7, H17: what it found meanwhile is refused, and so is what it has to say about a failure; it works on."""
+    customer, events = world.sign_up()
+    world.deliver(events)
+    # On SQLite it must not stop inside a transaction: it would be the one writer there is.
+    is_late = world.database.is_postgresql and outcome != "Stripe fails"
+    place = Stop("before", "INSERT INTO billing_customers") if is_late else Stop("committed", CLAIM)
+    with stopped(replace(world.work, stop=place)) as stalled:
+        subscription = next(iter(world.at_stripe(customer)))
+        world.client.v1.subscriptions.update(subscription, {"cancel_at_period_end": True})
+        world.recover()
+        if outcome == "Stripe fails":
+            world.stripe.fail_next("/v1/*", times=12)
+        stalled.send(signal.SIGCONT)
+        stalled.says("done")
+        assert stalled.ended() == 0
+    world.stripe.clear_faults()
+    assert_whole(world, customer)
+    with world.database.read() as session:
+        target = session.get_one(SyncTarget, f"customer:{customer}")
+    assert (target.lease_token, target.last_error, target.attempts) == (None, None, 0)

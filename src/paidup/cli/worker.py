@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import typer
 
 from paidup.cli.host import App, opened
@@ -18,7 +21,8 @@ def worker(
     """
     Process webhooks: synchronise what they name, and hand changes to the app's handlers.
 
-    Any number may run, on any machine. SIGTERM and Ctrl-C let what is under way finish. Without --app changes are left
+    Any number may run, on any machine. SIGTERM and Ctrl-C let what is under way finish, for PAIDUP_DRAIN_SECONDS, a
+    second one ends at once; exit code 1 when something still ran, which is tried again. Without --app changes are left
     for a worker that knows the app's handlers.
     """
     with opened(app_path) as billing:
@@ -30,5 +34,9 @@ def worker(
                 raise fail(f"{error}; `paidup queue` shows it") from error
             return
         typer.echo("paidup worker is running")
-        found.run_forever()
-        typer.echo("paidup worker has ended")
+        is_clean = found.run_forever()
+        typer.echo("paidup worker has ended" if is_clean else "paidup worker has ended before its work")
+        if not is_clean:
+            # What still runs, such as a call without an answer, would hold the end of this process up.
+            sys.stdout.flush()
+            os._exit(1)

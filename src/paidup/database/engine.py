@@ -29,6 +29,10 @@ _CONFLICTS = ("40P01", "40001", "55P03")  # deadlock_detected, serialization_fai
 _PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32)
 """Seconds before each new try of a transaction that lost against another one."""
 _PATIENCE_SECONDS = 15.0
+_LOCK_SECONDS = 5.0
+"""How long a statement waits for a lock on PostgreSQL; forever would tie up one thread after the other."""
+_IDLE_SECONDS = 60.0
+"""After how long PostgreSQL ends a transaction whose process has frozen with its locks in hand."""
 
 
 class Database:
@@ -110,19 +114,31 @@ def _engine(url: str, pool_size: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(
+    engine = create_engine(
         url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_timeout=10, hide_parameters=True
     )
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
 
 
 def _committing_by_itself(url: str) -> Engine:
-    return create_engine(url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    engine = create_engine(url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    limits = {"lock_timeout": _LOCK_SECONDS, "idle_in_transaction_session_timeout": _IDLE_SECONDS}
+    with connection.cursor() as cursor:
+        for name, seconds in limits.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", (name, f"{seconds * 1000:.0f}"))
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver must not begin by itself; `_begin_sqlite` does
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000:.0f}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")  # a webhook is answered only after its event survives a power cut
     cursor.close()

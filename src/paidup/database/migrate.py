@@ -20,6 +20,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
     with database.write() as session:
         connection = session.connection()
         if database.is_postgresql:
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # the other deploy may take its time
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(_config(connection), revision)
 
