@@ -53,9 +53,10 @@ def claim(body: Mapping[str, Any], intents: Intents, owner_of: OwnerOf | None) -
         return Difference("customer", id, id, "owner", None, str(owner), state="unsafe", reason=INVALID_OWNER)
 
 
-def written_owner(body: Mapping[str, Any]) -> str | None:
-    """The owner that paidup wrote on a customer when it asked for it."""
-    return _said(body)[0]
+def written_owner(body: Mapping[str, Any]) -> list[str]:
+    """The owner that paidup wrote on a customer when it asked for it, if it did."""
+    owner, _ = _said(body)
+    return [owner] if owner else []
 
 
 def _said(body: Mapping[str, Any]) -> tuple[str | None, str | None]:

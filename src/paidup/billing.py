@@ -117,6 +117,7 @@ class Billing:
             database=self._database,
             gateway=self.gateway,
             synchroniser=self._synchroniser,
+            missed=self._missed,
             catalog=self.catalog,
             livemode=self._livemode,
             clock=clock,

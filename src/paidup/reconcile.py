@@ -23,6 +23,7 @@ from paidup.database import adoptions, reconciliations
 from paidup.database.engine import Database
 from paidup.database.tables import ReconciliationRun
 from paidup.errors import BillingError, ReconciliationRunning
+from paidup.missed import MissedEvents
 from paidup.reconciliation_run import Interrupted, OnProgress, Run
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
@@ -42,6 +43,7 @@ class Reconciler:
         database: Database,
         gateway: Gateway,
         synchroniser: Synchroniser,
+        missed: MissedEvents,
         catalog: Catalog,
         livemode: bool,
         clock: Callable[[], datetime],
@@ -49,6 +51,7 @@ class Reconciler:
         self._database = database
         self._gateway = gateway
         self._synchroniser = synchroniser
+        self._missed = missed
         self._livemode = livemode
         self._clock = clock
         self._comparison = Comparison(
@@ -82,6 +85,7 @@ class Reconciler:
             database=self._database,
             gateway=self._gateway,
             synchroniser=self._synchroniser,
+            missed=self._missed,
             comparison=self._comparison,
             livemode=self._livemode,
             clock=self._clock,

@@ -11,22 +11,25 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from paidup import adoption, inbox
+from sqlalchemy.orm import Session
+
+from paidup import inbox
 from paidup.adoption import OwnerOf
 from paidup.comparison import Comparison, Verdict
-from paidup.core import parse, targets
+from paidup.core import targets
 from paidup.core.differences import Difference
 from paidup.core.place import Place
 from paidup.core.reconciliation import CATALOG, LISTED, Progress
 from paidup.database import adoptions, mirror, reconciliations
 from paidup.database.engine import Database
-from paidup.database.rows import Row
-from paidup.errors import BillingError, DatabaseUnavailable
+from paidup.mending import Mender
+from paidup.missed import MissedEvents
+from paidup.page_sorting import Sorting, Work, holders_of
 from paidup.stripe_api.budget import in_background
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.listing import Page, Pages, patiently
@@ -39,27 +42,11 @@ _AT_ONCE = 6
 """Second looks, and synchronisations, that run side by side."""
 _CHUNK = 100
 _BATCH = 500
-_MEND_WAIT = timedelta(seconds=30)
-
-HELD = "held_by_another_worker"
-"""It was being synchronised for longer than we waited; that worker mends it."""
+_LOOK_SECONDS = 0.5
 
 
 class Interrupted(Exception):
     """The process is to end; the next runner goes on."""
-
-
-@dataclass(slots=True)
-class _Work:
-    """What a page asks for."""
-
-    suspects: list[str] = field(default_factory=list)
-    claims: list[adoptions.Claim] = field(default_factory=list)
-    found: list[Difference] = field(default_factory=list)
-    imports: list[Row] = field(default_factory=list)
-    items: list[Row] = field(default_factory=list)
-    compared: int = 0
-    foreign: int = 0
 
 
 class Run:
@@ -72,6 +59,7 @@ class Run:
         database: Database,
         gateway: Gateway,
         synchroniser: Synchroniser,
+        missed: MissedEvents,
         comparison: Comparison,
         livemode: bool,
         clock: Callable[[], datetime],
@@ -83,7 +71,9 @@ class Run:
         self._lease = lease
         self._database = database
         self._gateway = gateway
+        self._sorting = Sorting(comparison, livemode=livemode, owner_of=owner_of, may_write=fix)
         self._synchroniser = synchroniser
+        self._missed = missed
         self._comparison = comparison
         self._livemode = livemode
         self._clock = clock
@@ -91,7 +81,10 @@ class Run:
         self._owner_of = owner_of
         self._on_progress = on_progress
         self._stopping = stopping
-        self._cursors = dict(lease.cursors)
+        self._adopts = fix and owner_of is not None
+        self._places = {kind: Place.read(lease.cursors.get(kind)) for kind in (*CATALOG, *LISTED)}
+        self._arrived = threading.Event()
+        self._looked_when: dict[str, tuple[int, datetime]] = {}
         self._counts: Json = {"read": {}, "compared": {}, "imported": {}} | lease.counts
         self._looked_at: set[str] = set()
         self._in_flight: set[str] = set()
@@ -108,29 +101,36 @@ class Run:
             last = reconciliations.latest(session, livemode=self._livemode, state="done")
             self._expected = dict(last.counts.get("read", {})) if last is not None else {}
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="paidup-reconcile") as self._pool, ExitStack() as stack:
-            places = {kind: Place.read(self._cursors.get(kind)) for kind in (*CATALOG, *LISTED)}
-            reading = {
+            pages = {
                 kind: stack.enter_context(
-                    Pages(self._gateway, kind, after=place.after if kind in LISTED else None, clock=self._clock)
+                    Pages(
+                        self._gateway,
+                        kind,
+                        after=self._places[kind].after,
+                        clock=self._clock,
+                        arrived=self._arrived,
+                    )
                 )
-                for kind, place in places.items()
-                if not place.is_done
+                for kind in (*CATALOG, *LISTED)
+                if not self._places[kind].is_done
             }
-            for kind, pages in reading.items():
-                if kind in CATALOG:
-                    self._compare_catalog(kind, pages)
-                else:
-                    self._compare_listed(kind, pages, places[kind])
+            for kind in CATALOG:
+                if kind in pages:
+                    self._compare_catalog(kind, pages[kind])
+            self._compare_listed({kind: pages[kind] for kind in LISTED if kind in pages})
             self._take_in()
             with self._database.read() as session:
                 late = mirror.late_marks(session, livemode=self._livemode)
             self._look(targets.customer(each) for each in late)
             self._settle()
             if self._fix:
+                self._fill()
                 self._mend()
         with self._database.write() as session:
             self._renew(session)
             reconciliations.finish(session, self._lease, now=self._clock())
+        if self._fix:
+            self._missed.note_filled(self._lease.started_at)
 
     def _compare_catalog(self, kind: str, pages: Pages) -> None:
         """Products and prices: they have no window of time, so what Stripe lacks is known at the end of the list."""
@@ -150,90 +150,69 @@ class Run:
             gone = mirror.ids(session, kind, livemode=self._livemode) - seen
         self._look(f"{kind}:{each}" for each in sorted(gone))
         self._counts["read"][kind] = self._counts["compared"][kind] = len(seen)
-        self._cursors[kind] = Place(is_done=True).stored()
+        self._places[kind] = Place(is_done=True)
         self._advance()
 
-    def _compare_listed(self, kind: str, pages: Pages, place: Place) -> None:
-        """Customers, invoices and subscriptions, each page beside our rows of the same window of time."""
-        for page in pages:
-            work = self._customers(page) if kind == "customer" else self._belongings(kind, page)
-            next_place = self._gone(kind, page, place, work)
-            self._look(work.suspects)
-            self._count("read", kind, len(page.bodies))
-            self._count("compared", kind, work.compared)
-            self._counts["foreign"] = self._counts.get("foreign", 0) + work.foreign
-            place = next_place
-            self._cursors[kind] = place.stored()
-            self._write(kind, page, work)
-            self._tell(kind, self._counts["read"][kind])
+    def _compare_listed(self, lists: dict[str, Pages]) -> None:
+        """Customers, invoices and subscriptions, as their pages come: each beside our rows of its window of time."""
+        while lists:
+            self._check()
+            self._arrived.clear()
+            ready = [kind for kind, pages in lists.items() if self._is_ready(kind, pages.peek())]
+            for kind in ready:
+                page = lists[kind].peek()
+                assert page is not None
+                self._compare_page(kind, page)
+                lists[kind].drop()
+                if page.is_last:
+                    del lists[kind]
+            if not ready:
+                self._arrived.wait(_LOOK_SECONDS)
 
-    def _customers(self, page: Page) -> _Work:
-        work = _Work()
-        ids = [body["id"] for body in page.bodies]
+    def _is_ready(self, kind: str, page: Page | None) -> bool:
+        """Is it known whose the objects of a page are? Invoices may come before the customers that are taken in."""
+        if page is None:
+            return False
+        if kind == "customer" or not self._adopts or self._places["customer"].is_done:
+            return True
+        look = (self._counts["read"].get("customer", 0), page.fetched_at)
+        if self._looked_when.get(kind) == look:
+            return False
+        self._looked_when[kind] = look
+        holders = holders_of(page)
         with self._database.read() as session:
-            owners = mirror.owners(session, ids, livemode=self._livemode)
-            rows = mirror.by_id(session, "customer", list(owners))
-            written = filter(None, (adoption.written_owner(body) for body in page.bodies if body["id"] not in owners))
-            intents = mirror.intents(session, written, livemode=self._livemode)
-        for body in page.bodies:
-            id = body["id"]
-            if id in owners:
-                work.compared += 1
-                if self._comparison.differs("customer", body, rows.get(id), at=page.fetched_at, owner=owners[id]):
-                    work.suspects.append(targets.customer(id))
-            elif adoption.is_our_orphan(body, intents):
-                work.suspects.append(targets.customer(id))
-            else:
-                match adoption.claim(body, intents, self._owner_of):
-                    case adoptions.Claim() as claim:
-                        work.claims.append(claim)
-                    case Difference() as difference:
-                        work.found.append(difference)
-                    case None:
-                        work.foreign += 1
-        return work
+            known = adoptions.noted(session, holders.values())
+            known |= mirror.owners(session, holders.values(), livemode=self._livemode).keys()
+        return known.issuperset(holders.values())
 
-    def _belongings(self, kind: str, page: Page) -> _Work:
-        """Invoices or subscriptions: of known customers they are compared, of those being taken in they are stored."""
-        work = _Work()
-        if kind == "subscription":
-            for body in page.bodies:
+    def _compare_page(self, kind: str, page: Page) -> None:
+        with in_background():
+            for body in page.bodies if kind == "subscription" else ():
                 patiently(partial(self._gateway.complete_items, body), self._stopping)
-        holders = {body["id"]: parse.reference(body.get("customer")) or "" for body in page.bodies}
         with self._database.read() as session:
-            owners = mirror.owners(session, holders.values(), livemode=self._livemode)
-            noted = adoptions.noted(session, holders.values()) if self._owner_of is not None and self._fix else set()
-            rows = mirror.by_id(session, kind, [id for id, holder in holders.items() if holder in owners])
-            late = mirror.past_due_since(session, list(holders)) if noted and kind == "subscription" else {}
-        for body in page.bodies:
-            id, holder = body["id"], holders[body["id"]]
-            if holder in owners:
-                work.compared += 1
-                if self._comparison.differs(kind, body, rows.get(id), at=page.fetched_at):
-                    work.suspects.append(targets.customer(holder))
-            elif holder in noted:
-                row = self._comparison.expected(kind, body, at=page.fetched_at)
-                work.items += row.pop("items", {}).values()
-                work.imports.append(row | {"past_due_since": late.get(id)} if kind == "subscription" else row)
-        return work
+            work = self._sorting.sort(session, kind, page)
+            following = self._gone(session, kind, page, work)
+        self._look(work.suspects)
+        self._count("read", kind, len(page.bodies))
+        self._count("compared", kind, work.compared)
+        self._counts["foreign"] = self._counts.get("foreign", 0) + work.foreign
+        self._places[kind] = following
+        self._write(kind, page, work)
+        self._tell(kind, self._counts["read"][kind])
 
-    def _gone(self, kind: str, page: Page, place: Place, work: _Work) -> Place:
+    def _gone(self, session: Session, kind: str, page: Page, work: Work) -> Place:
         """Suspect the customers of rows in this page's window that the page lacks; where the next window begins."""
+        place = self._places[kind]
         created = {body["id"]: datetime.fromtimestamp(body["created"], UTC) for body in page.bodies}
         following = place.after_page(created, is_last=page.is_last)
         seen = place.seen | created.keys()
-        with self._database.read() as session:
-            window = mirror.window(
-                session,
-                kind,
-                livemode=self._livemode,
-                after=None if page.is_last else following.until,
-                until=place.until,
-            )
-            work.suspects += [targets.customer(holder) for id, holder in window if id not in seen]
+        after = None if page.is_last else following.until
+        for id, holder in mirror.window(session, kind, livemode=self._livemode, after=after, until=place.until):
+            if id not in seen:
+                work.suspects.append(targets.customer(holder))
         return following
 
-    def _write(self, kind: str, page: Page, work: _Work) -> None:
+    def _write(self, kind: str, page: Page, work: Work) -> None:
         """All that a page brought and where the next one begins, in one transaction."""
         with self._database.write() as session:
             refused = adoptions.note(session, work.claims, livemode=self._livemode, fetched_at=page.fetched_at)
@@ -257,7 +236,8 @@ class Run:
     def _verdict(self, target: str) -> Verdict:
         kind, object_id = targets.split(target)
         look = self._comparison.of_customer if kind == "customer" else partial(self._comparison.of_catalog, kind)
-        return patiently(partial(look, object_id), self._stopping)
+        with in_background():
+            return patiently(partial(look, object_id), self._stopping)
 
     def _take_in(self) -> None:
         """Make noted customers their owners'; in a run that only compares, report them."""
@@ -281,42 +261,43 @@ class Run:
 
     def _settle(self) -> None:
         with self._database.write() as session:
-            overtaken = reconciliations.drop_overtaken(session, self._lease)
-            self._in_flight_before += overtaken
+            self._in_flight_before += reconciliations.drop_overtaken(session, self._lease)
             self._renew(session)
+
+    def _fill(self) -> None:
+        """
+        Fetch the events that never came, so that they are kept, and mended with what they are about.
+
+        After an import, and before the first fill, there is nothing that they could add.
+        """
+        if self._missed.filled_until() is not None and "events" not in self._counts:
+            filled = self._missed.fill(self._on_progress)
+            self._counts["events"] = asdict(filled)
+            self._advance()
 
     def _mend(self) -> None:
         """Synchronise what differs, as an event would have it, until nothing is left that is safe."""
+        mender = Mender(database=self._database, synchroniser=self._synchroniser, stopping=self._stopping)
         done = 0
-        while True:
-            with self._database.read() as session:
-                batch = reconciliations.to_mend(session, self._lease, most=_CHUNK)
-            if not batch:
-                return
-            calls = {target: self._pool.submit(self._synchronise, target) for target in batch}
-            outcomes = {target: call.exception() or call.result() for target, call in calls.items()}
-            with self._database.write() as session:
-                for target, outcome in outcomes.items():
-                    state, reason = _outcome(outcome)
-                    reconciliations.settle(session, self._lease, target, state=state, reason=reason)
-                self._renew(session)
-            done += len(batch)
+        while count := mender.some(self._lease, self._pool, then=self._renew):
+            done += count
             self._tell("mended", done)
-
-    def _synchronise(self, target: str) -> bool:
-        with in_background():
-            return patiently(partial(self._synchroniser.now, target, wait=_MEND_WAIT), self._stopping)
+            self._check()
 
     def _advance(self, found: Iterable[Difference] = ()) -> None:
-        if self._stopping.is_set():
-            raise Interrupted
+        self._check()
         with self._database.write() as session:
             reconciliations.record(session, self._lease, found, now=self._clock())
             self._renew(session)
 
-    def _renew(self, session: Any) -> None:
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Interrupted
+
+    def _renew(self, session: Session) -> None:
         counts = self._counts | {"in_flight": self._in_flight_before + len(self._in_flight)}
-        reconciliations.advance(session, self._lease, cursors=self._cursors, counts=counts, now=self._clock())
+        cursors = {kind: place.stored() for kind, place in self._places.items()}
+        reconciliations.advance(session, self._lease, cursors=cursors, counts=counts, now=self._clock())
 
     def _count(self, what: str, kind: str, number: int) -> None:
         self._counts[what][kind] = self._counts[what].get(kind, 0) + number
@@ -324,14 +305,3 @@ class Run:
     def _tell(self, phase: str, done: int) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(phase, done, self._expected.get(phase)))
-
-
-def _outcome(outcome: BaseException | bool) -> tuple[str, str | None]:
-    if outcome is True:
-        return "fixed", None
-    if isinstance(outcome, DatabaseUnavailable):
-        raise outcome
-    if isinstance(outcome, BaseException):
-        # It is recorded on the target, which stays dirty: the workers go on trying.
-        return "found", outcome.code if isinstance(outcome, BillingError) else type(outcome).__name__
-    return "found", HELD

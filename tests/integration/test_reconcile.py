@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import stripe as sdk
 from sqlalchemy import delete, insert, select, update
 
-from paidup import Billing, Change, Customer, Reconciliation, ReconciliationRunning, StripeError
-from paidup.database import reconciliations
+from paidup import Billing, Change, StripeError
 from paidup.database.engine import Database
-from paidup.database.tables import OwnerMapping, ReconciliationRun
+from paidup.database.tables import OwnerMapping
 from paidup.models import Customer as CustomerRow
 from paidup.models import Invoice, Price, Product, Subscription, SubscriptionItem
 from stripe_emulator import Emulator
+from tests.support.account import OWNER, a_customer, by_app_user, deliver_all, price_of, subscribe, told
 from tests.support.deliveries import a_hurrying_clock, deliver
-from tests.support.paying import pay
-
-OWNER = "user:1"
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
 def client(stripe: Emulator) -> sdk.StripeClient:
+    """Stripe as anybody sees it."""
     return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The database that `billing` is on."""
+    database = Database(database_url)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -42,39 +40,6 @@ def in_step(billing: Billing, stripe: Emulator) -> Billing:
     deliver_all(billing, stripe)
     billing.run_until_idle()
     return billing
-
-
-def subscribe(billing: Billing, plan: str = "pro", *, owner: str = OWNER) -> None:
-    pay(str(billing.checkout(owner, plan).url))
-
-
-def deliver_all(billing: Billing, stripe: Emulator) -> None:
-    for event in stripe.events():
-        deliver(billing, event)
-
-
-def price_of(client: sdk.StripeClient, lookup_key: str = "pro_month") -> str:
-    return client.v1.prices.list({"lookup_keys": [lookup_key]}).data[0].id
-
-
-def a_customer(client: sdk.StripeClient, user: int | str, *, price: str | None = None, **more: Any) -> str:
-    """A customer that some other system made, with a subscription if a price is given."""
-    params: Any = {"metadata": {"app_user": str(user)}, **more}
-    if price:
-        params |= {"payment_method": "pm_card_visa", "invoice_settings": {"default_payment_method": "pm_card_visa"}}
-    customer = client.v1.customers.create(params)
-    if price:
-        client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price}]})
-    return customer.id
-
-
-def by_app_user(customer: Customer) -> str | None:
-    user = customer.metadata.get("app_user")
-    return f"user:{user}" if user else None
-
-
-def told(report: Reconciliation) -> set[tuple[str, str, str, str | None, str | None]]:
-    return {(each.kind, each.object, each.field, each.ours, each.theirs) for each in report.differences}
 
 
 def only(session: Any, model: Any, **which: Any) -> Any:
@@ -117,6 +82,20 @@ def test_what_no_event_told_is_found_and_mended_and_told_once(
     assert billing.reconcile(fix=True).fixed == 0
     billing.run_until_idle()
     assert sorted(each.kind for each in changes) == ["invoice.paid", "subscription.started"]
+
+
+def test_events_that_never_came_are_kept_with_what_they_changed(
+    in_step: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H14: a run that mends notes up to when everything is known; the next one lists what happened since."""
+    assert in_step.reconcile(fix=True).events == {}
+    client.v1.subscriptions.cancel(client.v1.subscriptions.list().data[0].id)
+    (canceled,) = stripe.events("customer.subscription.deleted")
+    report = in_step.reconcile(fix=True)
+    assert (report.is_clean, report.fixed > 0, report.events["stored"]) == (True, True, 1)
+    assert report.events["window_exceeded"] is False
+    assert in_step.event(canceled["id"]).state == "done"
+    assert in_step.queue() == []
 
 
 def test_every_field_that_differs_is_named_with_both_values(
@@ -333,81 +312,3 @@ def test_a_customer_that_moved_during_the_import_is_synchronised_again(
     billing.run_until_idle()
     assert billing.reconcile().is_clean
     assert billing.access(OWNER).plan == "free"
-
-
-class TestRuns:
-    def test_a_run_that_fails_on_the_second_page_is_no_success_and_is_gone_on_with(
-        self, billing: Billing, stripe: Emulator, client: sdk.StripeClient
-    ) -> None:
-        """H15."""
-        for user in range(150):
-            a_customer(client, user)
-        stripe.fail_next("/v1/customers", status=500, nth=2, times=3)
-        with pytest.raises(StripeError):
-            billing.reconcile(fix=True, owner_of=by_app_user)
-        failed = billing.last_reconciliation()
-        assert failed is not None
-        assert (failed.state, failed.is_clean, failed.adopted) == ("failed", False, 0)
-        assert "customer" in str(failed.error)
-        pages: list[tuple[str, int]] = []
-        report = billing.reconcile(
-            fix=True, owner_of=by_app_user, on_progress=lambda each: pages.append((each.phase, each.done))
-        )
-        assert (report.id, report.state, report.adopted) == (failed.id, "done", 150)
-        assert [done for phase, done in pages if phase == "customer"] == [150]
-        assert billing.reconcile().compared["customer"] == 150
-
-    def test_a_run_of_another_kind_is_not_gone_on_with(self, billing: Billing, stripe: Emulator) -> None:
-        stripe.fail_next("/v1/customers", status=500, times=3)
-        with pytest.raises(StripeError):
-            billing.reconcile(fix=True)
-        failed = billing.last_reconciliation()
-        report = billing.reconcile()
-        assert failed is not None
-        assert (report.state, report.id != failed.id) == ("done", True)
-
-    def test_of_two_runners_one_runs(self, billing: Billing, make_billing: Callable[..., Billing]) -> None:
-        other = make_billing()
-        refused: list[str] = []
-
-        def try_beside(progress: Any) -> None:
-            with pytest.raises(ReconciliationRunning) as error:
-                other.reconcile()
-            refused.append(error.value.code)
-
-        assert billing.reconcile(on_progress=try_beside).state == "done"
-        assert set(refused) == {"reconciliation_running"}
-        assert other.reconcile().state == "done"
-
-    def test_a_runner_that_lost_its_lease_records_nothing_more(
-        self, billing: Billing, make_billing: Callable[..., Billing]
-    ) -> None:
-        """A process that was stopped for minutes comes back while another one has gone on."""
-        later = make_billing(clock=lambda: datetime.now(UTC) + reconciliations.LEASE + timedelta(seconds=1))
-        reports: list[Reconciliation] = []
-
-        def overtake(progress: Any) -> None:
-            if not reports:
-                reports.append(later.reconcile())
-
-        with pytest.raises(ReconciliationRunning):
-            billing.reconcile(on_progress=overtake)
-        assert billing.last_reconciliation() == reports[0]
-        assert reports[0].state == "done"
-
-    def test_a_list_goes_on_although_the_object_it_stood_at_is_gone(
-        self, billing: Billing, stripe: Emulator, client: sdk.StripeClient
-    ) -> None:
-        ids = [a_customer(client, user) for user in range(150)]
-        stripe.fail_next("/v1/customers", status=500, nth=2, times=3)
-        with pytest.raises(StripeError):
-            billing.reconcile(fix=True, owner_of=by_app_user)
-        client.v1.customers.delete(ids[50])
-        assert billing.reconcile(fix=True, owner_of=by_app_user).adopted == 150
-        assert [each.field for each in billing.reconcile(fix=True).differences] == ["deleted"]
-
-    def test_the_last_ten_runs_are_kept(self, billing: Billing, database: Database) -> None:
-        ids = [billing.reconcile().id for _ in range(reconciliations.KEPT + 2)]
-        with database.read() as session:
-            kept = session.scalars(select(ReconciliationRun.id)).all()
-        assert set(kept) == set(ids[2:])

@@ -52,7 +52,10 @@ class Reconciliation:
     adopted: int = 0
     foreign: int = 0
     events: Mapping[str, object] = field(default_factory=dict)
-    """The events that never came and were fetched first: `found`, `stored`, and whether some are `too_old` for that."""
+    """
+    The events that never came and were fetched: how many were `found` and `stored`, and `window_exceeded` when there
+    may have been more, too old for Stripe's list; the comparison saw what they did all the same.
+    """
 
     @property
     def is_clean(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, false, literal, select
 from sqlalchemy.orm import Session
 
 from paidup.core.differences import Difference
@@ -32,6 +32,8 @@ CLOCKS = timedelta(minutes=1)
 """How far the clocks of two machines may be apart."""
 
 CLAIMED_TWICE = "owner_has_another_customer"
+INTENT = "adopted"
+"""The intent of a mapping that an import made: nothing was asked for at Stripe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +68,25 @@ def note(session: Session, claims: Sequence[Claim], *, livemode: bool, fetched_a
     """Note whose customers are. One owner has one customer: a further claim is refused and returned."""
     if not claims:
         return []
-    taken = set(
-        session.scalars(
-            select(OwnerMapping.owner).where(
-                OwnerMapping.owner.in_({each.owner for each in claims}), OwnerMapping.livemode.is_(livemode)
-            )
-        )
-    )
-    rows = [
-        {
-            "id": each.id,
-            "livemode": livemode,
-            "owner": each.owner,
-            "snapshot": dict(each.body),
-            "fetched_at": fetched_at,
-        }
-        for each in claims
-        if each.owner not in taken
-    ]
-    if rows:
-        session.execute(store.insert(session, Adoption).values(rows).on_conflict_do_nothing())
+    taken: set[str] = set()
+    for model in (OwnerMapping, Adoption):
+        claimed = bulk.among(session, model.owner, [each.owner for each in claims])
+        taken.update(session.scalars(select(model.owner).where(claimed, model.livemode.is_(livemode))))
+    rows = []
+    for each in claims:
+        if each.owner not in taken:
+            row = customer_row(each.body, owner=each.owner, livemode=livemode, synced_at=fetched_at)
+            rows.append({name: value for name, value in row.items() if name not in ("deleted", "synced_at")})
+            rows[-1]["fetched_at"] = fetched_at
+            taken.add(each.owner)
+    bulk.insert_new(session.connection(), Adoption, rows)
     accepted = noted(session, [each.id for each in claims])
     return [second_claim(each.id, each.owner) for each in claims if each.id not in accepted]
 
 
 def noted(session: Session, customer_ids: Iterable[str]) -> set[str]:
     """Which of these customers are being taken in."""
-    return set(session.scalars(select(Adoption.id).where(Adoption.id.in_(sorted(set(customer_ids))))))
+    return set(session.scalars(select(Adoption.id).where(bulk.among(session, Adoption.id, customer_ids))))
 
 
 def store_invoices(session: Session, rows: Sequence[Row]) -> int:
@@ -113,56 +107,61 @@ def publish(session: Session, *, livemode: bool, now: datetime, most: int) -> Pu
 
     `moved` are those of whom something was processed since they were fetched: it found nobody's customer then.
     """
-    batch = session.scalars(
-        select(Adoption).where(Adoption.livemode.is_(livemode)).order_by(Adoption.id).limit(most)
+    batch = session.execute(
+        select(Adoption.id, Adoption.owner, Adoption.fetched_at)
+        .where(Adoption.livemode.is_(livemode))
+        .order_by(Adoption.id)
+        .limit(most)
     ).all()
     if not batch:
         return None
-    mappings = [
-        {
-            "owner": each.owner,
-            "livemode": livemode,
-            "customer_id": each.id,
-            "intent": f"adopted:{each.id}"[:64],
-            "params": {},
-            "created": now,
-        }
-        for each in batch
-    ]
-    made = session.scalars(
-        store.insert(session, OwnerMapping)
-        .values(mappings)
-        .on_conflict_do_nothing()
-        .returning(OwnerMapping.customer_id)
+    these = bulk.among(session, Adoption.id, [each.id for each in batch])
+    adopted = set(
+        session.scalars(
+            store.insert(session, OwnerMapping)
+            .from_select(
+                ["owner", "livemode", "customer_id", "intent", "params", "created"],
+                select(
+                    Adoption.owner,
+                    Adoption.livemode,
+                    Adoption.id,
+                    literal(INTENT),
+                    literal({}, OwnerMapping.params.type),
+                    literal(now, OwnerMapping.created.type),
+                ).where(these),
+            )
+            .on_conflict_do_nothing()
+            .returning(OwnerMapping.customer_id)
+        )
     )
-    adopted = {str(each) for each in made}
-    customers = [
-        customer_row(each.snapshot, owner=each.owner, livemode=livemode, synced_at=each.fetched_at)
-        for each in batch
-        if each.id in adopted
-    ]
-    bulk.insert_new(session.connection(), Customer, customers)
+    columns = ("id", "owner", "email", "name", "livemode", "created", "snapshot")
+    session.execute(
+        store.insert(session, Customer)
+        .from_select(
+            [*columns, "deleted", "synced_at"],
+            select(*(getattr(Adoption, name) for name in columns), false(), Adoption.fetched_at).where(
+                bulk.among(session, Adoption.id, sorted(filter(None, adopted)))
+            ),
+        )
+        .on_conflict_do_nothing()
+    )
+    # They are nobody's until this transaction ends: no worker writes these rows beside us.
+    store.save_past_due_since_of(session, bulk.among(session, Subscription.customer_id, sorted(filter(None, adopted))))
     refused = [each for each in batch if each.id not in adopted]
     _discard_rows(session, [each.id for each in refused])
-    moved = _moved(session, [each for each in batch if each.id in adopted])
-    session.execute(
-        delete(Adoption)
-        .where(Adoption.id.in_([each.id for each in batch]))
-        .execution_options(synchronize_session=False)
-    )
-    return Published(sorted(adopted), moved, [second_claim(each.id, each.owner) for each in refused])
+    moved = _moved(session, {f"customer:{each.id}": each.fetched_at for each in batch if each.id in adopted})
+    session.execute(delete(Adoption).where(these).execution_options(synchronize_session=False))
+    ids = [each.id for each in batch if each.id in adopted]
+    return Published(ids, moved, [second_claim(each.id, each.owner) for each in refused])
 
 
 def announce(session: Session, *, livemode: bool, most: int) -> list[Difference]:
     """Give up some of the noted customers again, as what a run that may write would take in."""
-    batch = session.scalars(
-        select(Adoption).where(Adoption.livemode.is_(livemode)).order_by(Adoption.id).limit(most)
+    batch = session.execute(
+        select(Adoption.id, Adoption.owner).where(Adoption.livemode.is_(livemode)).order_by(Adoption.id).limit(most)
     ).all()
-    session.execute(
-        delete(Adoption)
-        .where(Adoption.id.in_([each.id for each in batch]))
-        .execution_options(synchronize_session=False)
-    )
+    these = bulk.among(session, Adoption.id, [each.id for each in batch])
+    session.execute(delete(Adoption).where(these).execution_options(synchronize_session=False))
     return [Difference("customer", each.id, each.id, "owner", None, each.owner) for each in batch]
 
 
@@ -171,9 +170,9 @@ def second_claim(customer_id: str, owner: str) -> Difference:
     return Difference("customer", customer_id, customer_id, "owner", None, owner, 0, None, "unsafe", CLAIMED_TWICE)
 
 
-def _moved(session: Session, adopted: Sequence[Adoption]) -> list[str]:
-    fetched_at = {f"customer:{each.id}": each.fetched_at for each in adopted}
-    rows = session.scalars(select(SyncTarget).where(SyncTarget.target.in_(list(fetched_at))))
+def _moved(session: Session, fetched_at: Mapping[str, datetime]) -> list[str]:
+    """Targets that are being worked on, or were since their customer was fetched."""
+    rows = session.scalars(select(SyncTarget).where(bulk.among(session, SyncTarget.target, list(fetched_at))))
     return sorted(
         row.target
         for row in rows

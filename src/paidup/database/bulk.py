@@ -7,13 +7,27 @@ is safe there, and its driver's own loop is the quickest. Nothing here commits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import JSON, Connection, Insert, Table, TableValuedAlias, bindparam, column, func, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Insert,
+    String,
+    Table,
+    TableValuedAlias,
+    bindparam,
+    column,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
 
 from paidup.database.tables import Base
 
@@ -41,11 +55,23 @@ def insert_new(connection: Connection, model: type[Base], rows: Rows) -> set[str
     return {row["id"] for row in new}
 
 
+def among(session: Session, column: Any, values: Iterable[str]) -> ColumnElement[bool]:
+    """Is a column one of these values? PostgreSQL gets them as one array."""
+    given = list(dict.fromkeys(values))
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(ColumnElement[bool], column == func.any(literal(given, postgresql.ARRAY(String))))
+    return cast(ColumnElement[bool], column.in_(given))
+
+
 def from_json(table: Table, columns: Sequence[str], parameter: str) -> TableValuedAlias:
     """The rows of a JSON parameter, as a table of PostgreSQL with these columns."""
     typed = [column(name, table.c[name].type) for name in columns]
-    found = func.json_to_recordset(bindparam(parameter, type_=JSON())).table_valued(*typed)
-    return found.render_derived(with_types=True)
+    if any(isinstance(each.type, JSON) for each in typed):
+        # Read into the form in which it is stored at once, instead of twice.
+        whole = func.jsonb_to_recordset(bindparam(parameter, type_=postgresql.JSONB()))
+    else:
+        whole = func.json_to_recordset(bindparam(parameter, type_=JSON()))
+    return whole.table_valued(*typed).render_derived(with_types=True)
 
 
 def as_json(rows: Rows) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
-from paidup.database import tables
+from paidup.database import bulk, store, tables
 from paidup.database.rows import Row
 from paidup.database.tables import Customer, Invoice, OwnerMapping, Subscription, SubscriptionItem, SyncTarget
 
@@ -25,6 +25,10 @@ _MODELS: dict[str, type[tables.Base]] = {
     "subscription": Subscription,
     "invoice": Invoice,
 }
+
+
+_WINDOW_ROWS = 5_000
+"""A window has about as many rows as a page; where Stripe lacks everything, all of them, so they are read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def owners(session: Session, customer_ids: Iterable[str], *, livemode: bool) -> 
     """Whose these customers are, for those that are somebody's here."""
     rows = session.execute(
         select(OwnerMapping.customer_id, OwnerMapping.owner).where(
-            OwnerMapping.customer_id.in_(sorted(set(customer_ids))), OwnerMapping.livemode.is_(livemode)
+            bulk.among(session, OwnerMapping.customer_id, customer_ids), OwnerMapping.livemode.is_(livemode)
         )
     )
     return {customer_id: owner for customer_id, owner in rows if customer_id is not None}
@@ -71,7 +75,7 @@ def intents(session: Session, owners: Iterable[str], *, livemode: bool) -> dict[
     """For owners that have a mapping: the intent of it, and their customer if it is known."""
     rows = session.execute(
         select(OwnerMapping.owner, OwnerMapping.intent, OwnerMapping.customer_id).where(
-            OwnerMapping.owner.in_(sorted(set(owners))), OwnerMapping.livemode.is_(livemode)
+            bulk.among(session, OwnerMapping.owner, owners), OwnerMapping.livemode.is_(livemode)
         )
     )
     return {owner: (intent, customer_id) for owner, intent, customer_id in rows}
@@ -80,7 +84,7 @@ def intents(session: Session, owners: Iterable[str], *, livemode: bool) -> dict[
 def by_id(session: Session, kind: str, ids: Sequence[str]) -> dict[str, Row]:
     """The rows of these ids that are there."""
     model = _MODELS[kind]
-    found = _rows(session, model, model.__table__.c.id.in_(ids))
+    found = _rows(session, model, bulk.among(session, model.__table__.c.id, ids)) if ids else {}
     return _with_items(session, found) if kind == "subscription" else found
 
 
@@ -115,8 +119,12 @@ def window(
         query = query.where(columns.created > after)
     if until is not None:
         query = query.where(columns.created <= until)
-    for row in session.execute(query.execution_options(yield_per=1_000)):
-        yield row.id, row.customer_id
+    last = ""
+    while rows := session.execute(query.where(columns.id > last).order_by(columns.id).limit(_WINDOW_ROWS)).all():
+        yield from ((row.id, row.customer_id) for row in rows)
+        last = rows[-1].id
+        if len(rows) < _WINDOW_ROWS:
+            return
 
 
 def of_customer(session: Session, customer_id: str, *, livemode: bool) -> Known:
@@ -132,29 +140,13 @@ def of_customer(session: Session, customer_id: str, *, livemode: bool) -> Known:
 
 def late_marks(session: Session, *, livemode: bool) -> list[str]:
     """Customers with a subscription whose `past_due_since` is not what their invoices say."""
-    oldest = _oldest_failed().where(Invoice.subscription_id == Subscription.id).scalar_subquery()
     rows = session.scalars(
         select(Subscription.customer_id)
         .join(OwnerMapping, OwnerMapping.customer_id == Subscription.customer_id)
-        .where(Subscription.livemode.is_(livemode), Subscription.past_due_since.is_distinct_from(oldest))
+        .where(Subscription.livemode.is_(livemode), Subscription.past_due_since.is_distinct_from(store.oldest_failed()))
         .distinct()
     )
     return list(rows)
-
-
-def past_due_since(session: Session, subscription_ids: Sequence[str]) -> dict[str, datetime]:
-    """When the oldest open, failed invoice of these subscriptions fell due, for those that have one."""
-    rows = session.execute(
-        _oldest_failed()
-        .add_columns(Invoice.subscription_id)
-        .where(Invoice.subscription_id.in_(subscription_ids))
-        .group_by(Invoice.subscription_id)
-    )
-    return {id: since for since, id in rows if since is not None and id is not None}
-
-
-def _oldest_failed() -> Any:
-    return select(func.min(Invoice.finalized_at)).where(Invoice.status == "open", Invoice.attempt_count > 0)
 
 
 def _rows(session: Session, model: type[tables.Base], condition: Any) -> dict[str, Row]:
@@ -167,7 +159,7 @@ def _rows(session: Session, model: type[tables.Base], condition: Any) -> dict[st
 def _with_items(session: Session, subscriptions: dict[str, Row]) -> dict[str, Row]:
     for row in subscriptions.values():
         row["items"] = {}
-    wanted = SubscriptionItem.subscription_id.in_(list(subscriptions))
+    wanted = bulk.among(session, SubscriptionItem.subscription_id, subscriptions)
     for item in _rows(session, SubscriptionItem, wanted).values() if subscriptions else ():
         subscriptions[item["subscription_id"]]["items"][item["id"]] = item
     return subscriptions

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -77,7 +77,22 @@ def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *,
 
 def save_past_due_since(session: Session, customer_id: str) -> None:
     """Note on each subscription when the oldest of its open, failed invoices fell due."""
-    failed = (
+    save_past_due_since_of(session, tables.Subscription.customer_id == customer_id)
+
+
+def save_past_due_since_of(session: Session, which: ColumnElement[bool]) -> None:
+    """The same for all subscriptions that a condition names."""
+    session.execute(
+        update(tables.Subscription)
+        .where(which)
+        .values(past_due_since=oldest_failed())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def oldest_failed() -> ScalarSelect[datetime | None]:
+    """When the oldest of a subscription's open, failed invoices fell due."""
+    return (
         select(func.min(tables.Invoice.finalized_at))
         .where(
             tables.Invoice.subscription_id == tables.Subscription.id,
@@ -85,12 +100,6 @@ def save_past_due_since(session: Session, customer_id: str) -> None:
             tables.Invoice.attempt_count > 0,
         )
         .scalar_subquery()
-    )
-    session.execute(
-        update(tables.Subscription)
-        .where(tables.Subscription.customer_id == customer_id)
-        .values(past_due_since=failed)
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -433,6 +433,9 @@ class Adoption(Base):
     """The customer's."""
     livemode: Mapped[bool]
     owner: Mapped[str] = mapped_column(_Id)
+    email: Mapped[str | None] = mapped_column(String(512))
+    name: Mapped[str | None] = mapped_column(String(512))
+    created: Mapped[datetime]
     snapshot: Mapped[dict[str, Any]]
     fetched_at: Mapped[datetime]
 

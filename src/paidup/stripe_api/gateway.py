@@ -9,7 +9,7 @@ Every call has a timeout; the SDK repeats a call that failed on the way with the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import stripe
 from stripe import StripeObject
@@ -34,6 +34,14 @@ _LISTS: Mapping[str, tuple[str, Params]] = {
     "event": ("/v1/events", {}),
 }
 """Where everything of a kind is listed, and in which shape."""
+
+
+class RawPage(NamedTuple):
+    """A page of a list: Stripe's JSON as text, its objects, and whether there are more after them."""
+
+    text: str
+    bodies: list[Json]
+    has_more: bool
 
 
 class Gateway:
@@ -65,12 +73,12 @@ class Gateway:
 
     # the whole account
 
-    def read_page(self, kind: str, *, after: str | None, created_from: int | None = None) -> str:
+    def read_page(self, kind: str, *, after: str | None, created_from: int | None = None) -> RawPage:
         """
-        A page of everything of one kind there is in the account, newest first, as Stripe's JSON text.
+        A page of everything of one kind there is in the account, newest first.
 
-        Each object has the shape in which it is synchronised. Text, because objects of the SDK cost many times as
-        much to build as their JSON costs to parse. `created_from` is in Unix seconds; what is older is left out.
+        Each object has the shape in which it is synchronised. It is plain JSON, because objects of the SDK cost many
+        times as much to build. `created_from` is in Unix seconds; what is older is left out.
         """
         path, params = _LISTS[kind]
         with translated(f"list every {kind}"), in_background():
@@ -82,7 +90,8 @@ class Gateway:
                 **({"starting_after": after} if after else {}),
                 **({"created": {"gte": created_from}} if created_from is not None else {}),
             )
-            return str(answer.body)
+            found = cast(Json, answer.data)
+            return RawPage(answer.body, found["data"], found["has_more"])
 
     def complete_items(self, subscription: Json) -> None:
         """Give a subscription all its items; a list brings the first of them only."""
