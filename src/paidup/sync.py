@@ -206,7 +206,11 @@ class Synchroniser:
         wanted = targets.parts(claim.event_types)
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
-        fetched = self._fetch(customer_id, wanted, sessions)
+        # Another app on the same account may be a busy one: what is nobody's here costs one call and no more.
+        stranger = None if is_known else self._find_customer(customer_id)
+        if stranger is not None and not parse.names_an_owner(stranger):
+            wanted = frozenset({Part.CUSTOMER})
+        fetched = self._fetch(customer_id, wanted, sessions, stranger)
 
         def apply(session: Session) -> None:
             owner = self._owner(session, customer_id, fetched.customer)
@@ -224,19 +228,23 @@ class Synchroniser:
         calls = self._calls if is_in_background() else self._users_calls
         return calls.submit(copy_context().run, call, *arguments)
 
-    def _fetch(self, customer_id: str, wanted: frozenset[Part], sessions: list[str]) -> _Fetched:
+    def _find_customer(self, customer_id: str) -> Json:
+        return self._gateway.find_customer(customer_id) or {"id": customer_id, "deleted": True}
+
+    def _fetch(
+        self, customer_id: str, wanted: frozenset[Part], sessions: list[str], customer_body: Json | None
+    ) -> _Fetched:
         """The wanted parts, at most three calls and one for each open Checkout, side by side."""
         gateway = self._gateway
-        customer = self._call(gateway.find_customer, customer_id) if Part.CUSTOMER in wanted else None
+        asks = customer_body is None and Part.CUSTOMER in wanted
+        customer = self._call(self._find_customer, customer_id) if asks else None
         subscriptions = self._call(gateway.list_subscriptions, customer_id) if Part.SUBSCRIPTIONS in wanted else None
         invoices = self._call(gateway.list_invoices, customer_id) if Part.INVOICES in wanted else None
         checkouts = {
             each: self._call(gateway.retrieve_checkout_session, each)
             for each in (sessions if Part.CHECKOUTS in wanted else [])
         }
-        found = _Fetched()
-        if customer is not None:
-            found.customer = customer.result() or {"id": customer_id, "deleted": True}
+        found = _Fetched(customer.result() if customer else customer_body)
         try:
             found.subscriptions = subscriptions.result() if subscriptions else None
             found.invoices = invoices.result() if invoices else None
@@ -257,10 +265,9 @@ class Synchroniser:
         mapping = _mapping_of(session, customer_id)
         if mapping is not None:
             return mapping.owner if mapping.livemode is self._livemode else None
-        metadata = (body or {}).get("metadata") or {}
-        owner, intent = metadata.get(parse.OWNER_KEY), metadata.get(parse.INTENT_KEY)
-        if not owner or not intent:
+        if body is None or not parse.names_an_owner(body):
             return None
+        owner, intent = body["metadata"][parse.OWNER_KEY], body["metadata"][parse.INTENT_KEY]
         asked = session.get(OwnerMapping, (owner, self._livemode), with_for_update=True)
         if asked is None or asked.intent != intent or asked.customer_id not in (None, customer_id):
             return None

@@ -179,3 +179,23 @@ def test_a_customer_that_is_gone_is_over_and_replaced_at_the_next_checkout(
     assert new is not None
     assert new.id != gone.id
     assert billing.access(OWNER).plan == "pro"
+
+
+def test_what_another_app_on_the_account_does_costs_a_call_each_and_no_row(
+    billing: Billing, between: GoBetween, client: sdk.StripeClient, stripe: Emulator
+) -> None:
+    """H43: however much they have, and however often it is told."""
+    [price] = client.v1.prices.list({"lookup_keys": ["pro_month"]}).data
+    theirs = client.v1.customers.create({"email": "somebody@example.com"})
+    card = client.v1.payment_methods.attach("pm_card_visa", {"customer": theirs.id})
+    client.v1.subscriptions.create(
+        {"customer": theirs.id, "items": [{"price": price.id}], "default_payment_method": card.id}
+    )
+    events = [event for event in stripe.events() if event["type"].startswith(("customer", "invoice"))]
+    between.calls.clear()
+    for event in events * 2:
+        deliver(billing, event)
+    billing.run_until_idle()
+    assert set(between.calls) == {("GET", f"/v1/customers/{theirs.id}")}
+    assert len(between.calls) <= 2
+    assert {event.reason for event in billing.events() if event.target} == {"foreign_customer"}

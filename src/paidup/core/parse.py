@@ -48,6 +48,12 @@ def customer(body: Json, *, owner: str | None) -> Customer:
     )
 
 
+def names_an_owner(body: Json) -> bool:
+    """Does a customer say that paidup made it, and for whom? Whether that is true, a row of ours tells."""
+    metadata = body.get("metadata") or {}
+    return bool(metadata.get(OWNER_KEY) and metadata.get(INTENT_KEY))
+
+
 def payment_method(body: Json | str | None) -> PaymentMethod | None:
     """A payment method that was expanded; None for a bare id or nothing."""
     if not isinstance(body, Mapping):
