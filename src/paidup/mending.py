@@ -25,7 +25,7 @@ from paidup.sync import Synchroniser
 HELD = "held_by_another_worker"
 """It was being synchronised for longer than we waited; that worker mends it."""
 
-_CHUNK = 100
+_CHUNK = 24
 _WAIT = timedelta(seconds=30)
 
 
@@ -37,7 +37,7 @@ class Mender:
         self._synchroniser = synchroniser
         self._stopping = stopping
 
-    def some(self, lease: reconciliations.Lease, pool: Executor, *, then: Callable[[Session], None]) -> int:
+    def some(self, lease: reconciliations.Lease, pool: Executor, *, then: Callable[[Session], object]) -> int:
         """
         Mend some of what is found; how many targets that were, 0 when nothing is left.
 
@@ -47,11 +47,14 @@ class Mender:
             batch = reconciliations.to_mend(session, lease, most=_CHUNK)
         calls = {target: pool.submit(self._synchronise, target) for target in batch}
         outcomes = {target: call.exception() or call.result() for target, call in calls.items()}
-        with self._database.write() as session:
-            for target, outcome in outcomes.items():
-                state, reason = _meaning(outcome)
+        meanings = {target: _meaning(outcome) for target, outcome in outcomes.items()}
+
+        def settle(session: Session) -> None:
+            for target, (state, reason) in meanings.items():
                 reconciliations.settle(session, lease, target, state=state, reason=reason)
             then(session)
+
+        self._database.run(settle)
         return len(batch)
 
     def _synchronise(self, target: str) -> bool:

@@ -14,6 +14,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy.orm import Session
 
 from paidup.adoption import OwnerOf
 from paidup.comparison import Comparison
@@ -72,12 +75,16 @@ class Reconciler:
         `stopping` ends it early, for the next runner to go on. Raises ReconciliationRunning while another runner is
         at it; StripeError and DatabaseUnavailable, after which the next runner goes on as well.
         """
-        with self._database.write() as session:
+
+        def begin(session: Session) -> reconciliations.Lease | None:
             lease = reconciliations.begin(
                 session, livemode=self._livemode, fix=fix, adopts=owner_of is not None, now=self._clock()
             )
             if lease is not None and lease.is_new:
                 adoptions.discard(session, livemode=self._livemode)
+            return lease
+
+        lease = self._database.run(begin)
         if lease is None:
             raise _running()
         run = Run(
@@ -97,8 +104,7 @@ class Reconciler:
         try:
             run.to_its_end()
         except Interrupted:
-            with self._database.write() as session:
-                reconciliations.release(session, lease)
+            self._database.run(partial(reconciliations.release, lease=lease))
         except reconciliations.RunLost as error:
             raise _running() from error
         except BaseException as error:
@@ -126,8 +132,9 @@ class Reconciler:
 
     def _stopped(self, lease: reconciliations.Lease, error: BaseException) -> None:
         # The error itself is what the caller has to see, not that it could not be noted.
-        with suppress(BillingError, reconciliations.RunLost), self._database.write() as session:
-            reconciliations.fail(session, lease, error=f"{type(error).__name__}: {error}", now=self._clock())
+        what = f"{type(error).__name__}: {error}"
+        with suppress(BillingError, reconciliations.RunLost):
+            self._database.run(partial(reconciliations.fail, lease=lease, error=what, now=self._clock()))
 
     def _report(self, run_id: str) -> Reconciliation:
         with self._database.read() as session:

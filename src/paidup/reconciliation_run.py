@@ -8,12 +8,13 @@ killed anywhere. No transaction is open during a call to Stripe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -40,9 +41,10 @@ OnProgress = Callable[[Progress], None]
 
 _AT_ONCE = 6
 """Second looks, and synchronisations, that run side by side."""
-_CHUNK = 100
+_CHUNK = 24
 _BATCH = 500
 _LOOK_SECONDS = 0.5
+_RENEW_SECONDS = 30.0
 
 
 class Interrupted(Exception):
@@ -90,6 +92,7 @@ class Run:
         self._in_flight: set[str] = set()
         self._in_flight_before = int(lease.counts.get("in_flight", 0))
         self._expected: dict[str, int] = {}
+        self._renewed = monotonic()
 
     def to_its_end(self) -> None:
         """
@@ -122,13 +125,11 @@ class Run:
             with self._database.read() as session:
                 late = mirror.late_marks(session, livemode=self._livemode)
             self._look(targets.customer(each) for each in late)
-            self._settle()
+            self._in_flight_before += self._database.run(self._settle)
             if self._fix:
                 self._fill()
                 self._mend()
-        with self._database.write() as session:
-            self._renew(session)
-            reconciliations.finish(session, self._lease, now=self._clock())
+        self._database.run(self._finish)
         if self._fix:
             self._missed.note_filled(self._lease.started_at)
 
@@ -166,8 +167,8 @@ class Run:
                 lists[kind].drop()
                 if page.is_last:
                     del lists[kind]
-            if not ready:
-                self._arrived.wait(_LOOK_SECONDS)
+            if not ready and not self._arrived.wait(_LOOK_SECONDS) and monotonic() - self._renewed > _RENEW_SECONDS:
+                self._advance()
 
     def _is_ready(self, kind: str, page: Page | None) -> bool:
         """Is it known whose the objects of a page are? Invoices may come before the customers that are taken in."""
@@ -214,14 +215,18 @@ class Run:
 
     def _write(self, kind: str, page: Page, work: Work) -> None:
         """All that a page brought and where the next one begins, in one transaction."""
-        with self._database.write() as session:
+
+        def write(session: Session) -> Json:
             refused = adoptions.note(session, work.claims, livemode=self._livemode, fetched_at=page.fetched_at)
-            if kind == "invoice":
-                self._count("imported", kind, adoptions.store_invoices(session, work.imports))
-            if kind == "subscription":
-                self._count("imported", kind, adoptions.store_subscriptions(session, work.imports, work.items))
             reconciliations.record(session, self._lease, work.found + refused, now=self._clock())
-            self._renew(session)
+            imported = 0
+            if kind == "invoice":
+                imported = adoptions.store_invoices(session, work.imports)
+            if kind == "subscription":
+                imported = adoptions.store_subscriptions(session, work.imports, work.items)
+            return self._renew(session, imported={kind: imported})
+
+        self._counts = self._database.run(write)
 
     def _look(self, suspects: Iterable[str]) -> None:
         """Look at targets a second time, once in a run each, and record what differs."""
@@ -241,28 +246,33 @@ class Run:
 
     def _take_in(self) -> None:
         """Make noted customers their owners'; in a run that only compares, report them."""
-        while self._owner_of is not None:
-            with self._database.write() as session:
-                if not self._fix:
-                    left = adoptions.announce(session, livemode=self._livemode, most=_BATCH)
-                    if not left:
-                        return
-                    reconciliations.record(session, self._lease, left, now=self._clock())
-                else:
-                    done = adoptions.publish(session, livemode=self._livemode, now=self._clock(), most=_BATCH)
-                    if done is None:
-                        return
-                    for target in done.moved:
-                        inbox.request(session, target, now=self._clock())
-                    reconciliations.record(session, self._lease, done.refused, now=self._clock())
-                    self._counts["adopted"] = self._counts.get("adopted", 0) + len(done.adopted)
-                    self._count("imported", "customer", len(done.adopted))
-                self._renew(session)
+        some = self._adopt_some if self._fix else self._announce_some
+        while self._owner_of is not None and (counts := self._database.run(some)) is not None:
+            self._counts = counts
 
-    def _settle(self) -> None:
-        with self._database.write() as session:
-            self._in_flight_before += reconciliations.drop_overtaken(session, self._lease)
-            self._renew(session)
+    def _adopt_some(self, session: Session) -> Json | None:
+        done = adoptions.publish(session, livemode=self._livemode, now=self._clock(), most=_BATCH)
+        if done is None:
+            return None
+        for target in done.moved:
+            inbox.request(session, target, now=self._clock())
+        reconciliations.record(session, self._lease, done.refused, now=self._clock())
+        return self._renew(session, adopted=len(done.adopted), imported={"customer": len(done.adopted)})
+
+    def _announce_some(self, session: Session) -> Json | None:
+        found = adoptions.announce(session, livemode=self._livemode, most=_BATCH)
+        reconciliations.record(session, self._lease, found, now=self._clock())
+        return self._renew(session) if found else None
+
+    def _settle(self, session: Session) -> int:
+        """Forget what was told meanwhile; of how many customers."""
+        overtaken = reconciliations.drop_overtaken(session, self._lease)
+        self._renew(session)
+        return overtaken
+
+    def _finish(self, session: Session) -> None:
+        self._renew(session)
+        reconciliations.finish(session, self._lease, now=self._clock())
 
     def _fill(self) -> None:
         """
@@ -284,20 +294,30 @@ class Run:
             self._tell("mended", done)
             self._check()
 
-    def _advance(self, found: Iterable[Difference] = ()) -> None:
+    def _advance(self, found: Sequence[Difference] = ()) -> None:
         self._check()
-        with self._database.write() as session:
+
+        def advance(session: Session) -> None:
             reconciliations.record(session, self._lease, found, now=self._clock())
             self._renew(session)
+
+        self._database.run(advance)
 
     def _check(self) -> None:
         if self._stopping.is_set():
             raise Interrupted
 
-    def _renew(self, session: Session) -> None:
-        counts = self._counts | {"in_flight": self._in_flight_before + len(self._in_flight)}
+    def _renew(self, session: Session, *, adopted: int = 0, imported: Mapping[str, int] | None = None) -> Json:
+        """Note how far the run is; its counts with what this transaction adds, which count once it is committed."""
+        counts = dict(self._counts)
+        counts["in_flight"] = self._in_flight_before + len(self._in_flight)
+        counts["adopted"] = counts.get("adopted", 0) + adopted
+        for kind, number in (imported or {}).items():
+            counts["imported"] = counts["imported"] | {kind: counts["imported"].get(kind, 0) + number}
         cursors = {kind: place.stored() for kind, place in self._places.items()}
         reconciliations.advance(session, self._lease, cursors=cursors, counts=counts, now=self._clock())
+        self._renewed = monotonic()
+        return counts
 
     def _count(self, what: str, kind: str, number: int) -> None:
         self._counts[what][kind] = self._counts[what].get(kind, 0) + number
