@@ -89,7 +89,7 @@ class Billing:
         self._clock = clock
         self._livemode = settings.livemode
         self._database = Database(settings.database_url.get_secret_value())
-        self._handlers = Handlers()
+        self._handlers = Handlers(attempts=settings.handler_attempts)
         self._wake_up = WakeUp()
         self._intake = Intake(self._database, on_stored=self._wake_up.give)
         self._calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe")
@@ -104,6 +104,7 @@ class Billing:
             clock=clock,
             calls=self._calls,
             users_calls=self._users_calls,
+            attempts=settings.sync_attempts,
         )
         self._missed = MissedEvents(
             database=self._database,

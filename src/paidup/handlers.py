@@ -32,9 +32,14 @@ class Handler:
 
 
 class Handlers:
-    """The app's handlers, by kind of change, in the order in which they were registered."""
+    """
+    The app's handlers, by kind of change, in the order in which they were registered.
 
-    def __init__(self) -> None:
+    After so many `attempts` a change that they cannot take is given up.
+    """
+
+    def __init__(self, *, attempts: int = 12) -> None:
+        self.attempts = attempts
         self._registered: list[Handler] = []
 
     def add(self, function: Callable[..., Any], *, kind: str | None, in_transaction: bool) -> None:

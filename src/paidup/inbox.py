@@ -34,8 +34,8 @@ DEBOUNCE = timedelta(milliseconds=400)
 _DEBOUNCE_CAP = timedelta(seconds=10)
 _STORM = 5
 """More events than this in one synchronisation make the next one wait longer."""
-MAX_ATTEMPTS = 12
-"""Attempts before giving up: about a day and a half with the backoff below."""
+MAX_ATTEMPTS = 16
+"""Attempts before giving up, unless the settings say otherwise: about eleven hours with the backoff below."""
 _BACKOFF_BASE = timedelta(seconds=2)
 _BACKOFF_CAP = timedelta(hours=6)
 FROM_API = -1
@@ -298,14 +298,22 @@ def finish(session: Session, taken: Claim, *, now: datetime, ignored: str | None
     _mark(session, taken, state="ignored" if ignored else "done", reason=ignored, error=None, processed_at=now)
 
 
-def retry(session: Session, taken: Claim, *, error: str, now: datetime, wait: timedelta | None = None) -> bool:
+def retry(
+    session: Session,
+    taken: Claim,
+    *,
+    error: str,
+    now: datetime,
+    wait: timedelta | None = None,
+    most: int = MAX_ATTEMPTS,
+) -> bool:
     """
-    Record a failed attempt and when to try again; after the last one, give up. True when given up.
+    Record a failed attempt and when to try again; after the last one (of `most`), give up. True when given up.
 
     `wait` is for failures that are nobody's fault (rate limits): it sets the pause and counts as no attempt.
     """
     attempts = taken.attempts + (0 if wait else 1)
-    gave_up = attempts >= MAX_ATTEMPTS
+    gave_up = attempts >= most
     _release(
         session,
         taken,
@@ -381,5 +389,5 @@ def _debounce(events: int) -> timedelta:
 
 def _backoff(attempts: int) -> timedelta:
     """Exponential, with jitter between half and all of it, so that what failed together is not retried together."""
-    full = min(_BACKOFF_BASE * (1 << (attempts - 1)), _BACKOFF_CAP)
+    full = min(_BACKOFF_BASE * (1 << min(attempts - 1, 20)), _BACKOFF_CAP)
     return full * random.uniform(0.5, 1.0)

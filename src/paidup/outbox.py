@@ -35,11 +35,10 @@ from paidup.handlers import Handlers
 
 logger = logging.getLogger("paidup")
 
-MAX_ATTEMPTS = 12
-"""Attempts before a change is given up: about an hour with the backoff below. The owner's next ones wait as long."""
 LEASE = timedelta(minutes=5)
 """How long a change stays with a worker that doesn't answer; a running handler's is renewed."""
 _BACKOFF_BASE = timedelta(seconds=2)
+_BACKOFF_CAP = timedelta(hours=6)
 
 
 @dataclass(slots=True)
@@ -55,8 +54,7 @@ class _Taken:
 
     def __str__(self) -> str:
         """For the log."""
-        which = "last attempt" if self.attempts >= MAX_ATTEMPTS else f"attempt {self.attempts}"
-        return f"{which} to hand out change {self.change.id}"
+        return f"attempt {self.attempts} to hand out change {self.change.id}"
 
 
 def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now: datetime) -> int:
@@ -79,7 +77,7 @@ def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now:
             logger.error("in-transaction handler of change %s failed; it is called again later", row.id, exc_info=error)
             waiting.add(row.owner)
             row.attempts = 1
-            _note_failure(row, error, now)
+            _note_failure(row, error, handlers, now)
     session.flush()
     return len(new)
 
@@ -155,7 +153,7 @@ def deliver_next(database: Database, handlers: Handlers, *, now: Callable[[], da
     if taken.error is None and not taken.is_done:
         with _renewed(database, taken, now):
             _run_outside(database, taken, handlers)
-        _settle(database, taken, now())
+        _settle(database, taken, handlers, now())
     elif taken.error is not None:
         logger.error("%s failed", taken, exc_info=taken.error)
     return True
@@ -192,7 +190,7 @@ def _take(session: Session, handlers: Handlers, now: datetime) -> _Taken | None:
     error = _run_inside(session, row, handlers)
     is_done = error is None and not handlers.of(row.kind, in_transaction=False, handled=row.handled)
     if error is not None:
-        _note_failure(row, error, now)
+        _note_failure(row, error, handlers, now)
     elif is_done:
         row.state, row.last_error, row.lease_until = "done", None, None
     else:
@@ -215,12 +213,12 @@ def _run_outside(database: Database, taken: _Taken, handlers: Handlers) -> None:
             _update(database, taken, {"handled": taken.handled})
 
 
-def _settle(database: Database, taken: _Taken, now: datetime) -> None:
+def _settle(database: Database, taken: _Taken, handlers: Handlers, now: datetime) -> None:
     values: dict[str, Any] = {"lease_until": None, "handled": taken.handled}
     if taken.error is None:
         values |= {"state": "done", "last_error": None}
     else:
-        values |= _failure(taken.error, taken.attempts, now)
+        values |= _failure(taken.error, taken.attempts, handlers, now)
     if not _update(database, taken, values):
         logger.warning("change %s took longer than its lease; another worker has it", taken.change.id)
 
@@ -284,14 +282,14 @@ def _first_of_each_owner() -> Select[StoredChange]:
     return select(StoredChange).where(StoredChange.state == "pending", ~blocked)
 
 
-def _note_failure(row: StoredChange, error: Exception, now: datetime) -> None:
-    for name, value in _failure(error, row.attempts, now).items():
+def _note_failure(row: StoredChange, error: Exception, handlers: Handlers, now: datetime) -> None:
+    for name, value in _failure(error, row.attempts, handlers, now).items():
         setattr(row, name, value)
 
 
-def _failure(error: Exception, attempts: int, now: datetime) -> dict[str, Any]:
-    wait = _BACKOFF_BASE * (1 << (attempts - 1)) * random.uniform(0.5, 1.0)
-    state = "failed" if attempts >= MAX_ATTEMPTS else "pending"
+def _failure(error: Exception, attempts: int, handlers: Handlers, now: datetime) -> dict[str, Any]:
+    wait = min(_BACKOFF_BASE * (1 << min(attempts - 1, 20)), _BACKOFF_CAP) * random.uniform(0.5, 1.0)
+    state = "failed" if attempts >= handlers.attempts else "pending"
     return {"state": state, "last_error": f"{type(error).__name__}: {error}", "available_at": now + wait}
 
 

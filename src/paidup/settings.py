@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     `keep_payloads` keeps webhooks' bodies, which name persons, beside what was done about them;
     `stripe_concurrency` is how many calls to Stripe a process has under way at most; `drain` is how long a worker that
     is told to stop lets what is under way finish; `event_retention` is how long events that are done with are kept,
-    zero for ever; `reconcile_every` is how often a worker reconciles, zero for never.
+    zero for ever; `reconcile_every` is how often a worker reconciles, zero for never; `sync_attempts` and
+    `handler_attempts` are how often a target, or a change, is tried before it is given up.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
     keep_payloads: bool = Field(validation_alias="PAIDUP_KEEP_PAYLOADS", default=True)
     event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
+    sync_attempts: int = Field(validation_alias="PAIDUP_SYNC_ATTEMPTS", default=16, ge=1, le=100)
+    handler_attempts: int = Field(validation_alias="PAIDUP_HANDLER_ATTEMPTS", default=12, ge=1, le=100)
     drain: timedelta = Field(validation_alias="PAIDUP_DRAIN_SECONDS", default=timedelta(seconds=20))
     reconcile_every: timedelta = Field(validation_alias="PAIDUP_RECONCILE_HOURS", default=timedelta(hours=24))
     webhook_tolerance: timedelta = Field(

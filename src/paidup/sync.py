@@ -72,6 +72,7 @@ class Synchroniser:
         clock: Callable[[], datetime],
         calls: Executor,
         users_calls: Executor,
+        attempts: int = inbox.MAX_ATTEMPTS,
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -80,6 +81,7 @@ class Synchroniser:
         self._livemode = livemode
         self._clock = clock
         self._calls = calls
+        self._attempts = attempts
         self._users_calls = users_calls
 
     def run(self, claim: inbox.Claim) -> None:
@@ -172,7 +174,9 @@ class Synchroniser:
         if isinstance(error, StripeRateLimited):
             wait = timedelta(seconds=error.retry_after * random.uniform(1.0, 1.5))
         return self._database.run(
-            lambda session: inbox.retry(session, claim, error=message, now=self._clock(), wait=wait)
+            lambda session: inbox.retry(
+                session, claim, error=message, now=self._clock(), wait=wait, most=self._attempts
+            )
         )
 
     def _catalog_object(

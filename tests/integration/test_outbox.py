@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -181,18 +182,37 @@ def test_a_handler_that_has_had_a_change_is_not_called_again_for_anothers_failur
     assert state_of(database, a_change(1)) == ("done", 4)
 
 
-def test_a_change_that_is_given_up_holds_up_nothing_and_may_be_retried(database: Database, handlers: Handlers) -> None:
+def test_an_async_handler_is_waited_for_and_called_again_when_it_raises(database: Database, handlers: Handlers) -> None:
+    calls: list[str] = []
+
+    async def mail(change: Change) -> None:
+        await asyncio.sleep(0)
+        calls.append(change.id)
+        if len(calls) < 2:
+            raise RuntimeError("the mail server is away")
+
+    handlers.add(mail, kind=KIND, in_transaction=False)
+    put(database, handlers, a_change(1))
+    deliver_all(database, handlers)
+    assert state_of(database, a_change(1)) == ("pending", 1)
+    deliver_all(database, handlers, now=LATER)
+    assert calls == [a_change(1).id] * 2
+    assert state_of(database, a_change(1)) == ("done", 2)
+
+
+def test_a_change_that_is_given_up_holds_up_nothing_and_may_be_retried(database: Database) -> None:
+    handlers = Handlers(attempts=3)
     failing, told = Failing(), list[str]()
     handlers.add(failing, kind="payment.failed", in_transaction=False)
     handlers.add(lambda change: told.append(change.id), kind=KIND, in_transaction=False)
     bad = a_change(1, kind="payment.failed")
     put(database, handlers, bad, a_change(2))
     now = NOW
-    for _ in range(outbox.MAX_ATTEMPTS):
+    for _ in range(handlers.attempts):
         assert told == []
         deliver_all(database, handlers, now=now)
         now += timedelta(hours=6)
-    assert state_of(database, bad) == ("failed", outbox.MAX_ATTEMPTS)
+    assert state_of(database, bad) == ("failed", 3)
     assert told == [a_change(2).id]
     assert database.run(lambda session: outbox.retry(session, "another", now=now)) == 0
     assert database.run(lambda session: outbox.retry(session, bad.id, now=now)) == 1

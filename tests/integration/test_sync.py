@@ -231,6 +231,25 @@ def test_a_rate_limit_costs_no_attempt(make_billing: Callable[..., Billing], str
     assert billing.access(OWNER).plan == "pro"
 
 
+def test_how_often_is_tried_before_giving_up_is_a_setting(
+    make_billing: Callable[..., Billing], stripe: Emulator
+) -> None:
+    """H7: visible as failed, and started again by a replay."""
+    billing = make_billing(sync_attempts=2, clock=a_hurrying_clock(timedelta(seconds=1)))
+    billing.push_catalog()
+    subscribe(billing)
+    (created,) = stripe.events("customer.created")
+    deliver(billing, created)
+    stripe.fail_next("/v1/customers/*", status=500, times=100)
+    billing.run_until_idle(60)
+    assert [(each.attempts, each.gave_up_at is not None) for each in billing.queue()] == [(2, True)]
+    assert [each.id for each in billing.events(state="failed")] == [created["id"]]
+    stripe.clear_faults()
+    billing.replay(created["id"])
+    billing.run_until_idle()
+    assert billing.queue() == []
+
+
 def test_a_handler_in_the_transaction_that_raises_costs_the_synchronisation_nothing(
     billing: Billing, stripe: Emulator, database: Database
 ) -> None:
