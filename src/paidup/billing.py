@@ -306,7 +306,7 @@ class Billing:
             event = events.parse(json.loads(body))
         except (ValueError, RecursionError) as error:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
-        route = targets.route(event, livemode=self._livemode)
+        route = targets.route(event, livemode=self._livemode, api_version=self.gateway.api_version)
         payload = body.decode() if self.settings.keep_payloads else ""
         self._intake.submit(inbox.Delivery(event, route, payload, secret, now), answer)
 

@@ -144,7 +144,7 @@ def _row(delivery: Delivery) -> dict[str, Any]:
         "target": route.target,
         "payload": delivery.payload,
         "state": "ignored" if route.ignored else "pending",
-        "reason": route.ignored,
+        "reason": route.ignored or route.noted,
         "secret": delivery.secret,
         "deliveries": 0 if delivery.secret == FROM_API else 1,
         "created": event.created,
@@ -197,7 +197,9 @@ def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool 
 
 
 def _start_again(row: StoredEvent) -> None:
-    row.state, row.error, row.reason, row.processed_at = "pending", None, None, None
+    if row.state == "ignored":
+        row.reason = None
+    row.state, row.error, row.processed_at = "pending", None, None
 
 
 def request(session: Session, target: str, *, now: datetime) -> int:
@@ -295,7 +297,8 @@ def finish(session: Session, taken: Claim, *, now: datetime, ignored: str | None
         gave_up_at=None,
         available_at=now + _debounce(len(taken.event_ids)),
     )
-    _mark(session, taken, state="ignored" if ignored else "done", reason=ignored, error=None, processed_at=now)
+    outcome = {"state": "ignored", "reason": ignored} if ignored else {"state": "done"}
+    _mark(session, taken, **outcome, error=None, processed_at=now)
 
 
 def retry(
@@ -323,7 +326,7 @@ def retry(
         gave_up_at=now if gave_up else None,
     )
     if gave_up:
-        _mark(session, taken, state="failed", reason=None, error=error, processed_at=now)
+        _mark(session, taken, state="failed", error=error, processed_at=now)
     return gave_up
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 import stripe as sdk
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from paidup import Billing, Change
 from paidup.database.engine import Database
+from paidup.models import Subscription
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.deliveries import a_hurrying_clock, deliver
+from tests.support.go_between import a_go_between
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -152,3 +154,32 @@ def test_an_upcoming_invoice_without_an_id_is_a_hint_like_any_other(
     assert billing.event("evt_up").state == "done"
     assert billing.access(OWNER).is_canceling
     assert len(billing.invoices(OWNER)) == 1
+
+
+def test_an_event_in_another_version_is_kept_noted_and_fetched_in_ours(
+    make_billing: MakeBilling, stripe: Emulator, database: Database, billing: Billing
+) -> None:
+    """H76: an endpoint without a version speaks the account's, which may be years old."""
+    pay(str(billing.checkout(OWNER, "pro").url))
+    [created] = stripe.events("customer.subscription.created")
+    [item] = created["data"]["object"]["items"]["data"]
+    period = {name: item[name] for name in ("current_period_start", "current_period_end")}
+    plain = {key: value for key, value in item.items() if key not in period}
+    old = created["data"]["object"] | period | {"items": {"object": "list", "data": [plain], "has_more": False}}
+    with a_go_between(stripe) as between:
+        asking = make_billing(api_base=between.url, clock=a_hurrying_clock())
+        deliver(asking, created | {"api_version": "2020-08-27", "data": {"object": old}})
+        asking.run_until_idle()
+    assert between.versions == {asking.gateway.api_version}
+    stored = billing.event(created["id"])
+    assert (stored.state, stored.reason, stored.api_version) == ("done", "other_version", "2020-08-27")
+    billing.replay(created["id"])
+    billing.run_until_idle()
+    assert billing.event(created["id"]).reason == "other_version"
+    with database.read() as session:
+        [row] = session.scalars(select(Subscription))
+    assert row.snapshot["items"]["data"][0]["current_period_end"] == period["current_period_end"]
+    assert "current_period_end" not in row.snapshot
+    deliver(billing, created | {"id": "evt_ours"})
+    billing.run_until_idle()
+    assert (billing.event("evt_ours").state, billing.event("evt_ours").reason) == ("done", None)

@@ -18,7 +18,8 @@ class GoBetween:
     """
     What is between an app and Stripe.
 
-    `calls` are the methods and paths of all there were, `keys` the Authorization headers that were seen, by path;
+    `calls` are the methods and paths of all there were, `versions` the API versions they asked in, `keys` the
+    Authorization headers that were seen, by path;
     `change` turns Stripe's answer into another one.
     """
 
@@ -26,6 +27,7 @@ class GoBetween:
         self._stripe = stripe
         self.url = ""
         self.calls: list[tuple[str, str]] = []
+        self.versions: set[str] = set()
         self.keys: dict[str, set[str]] = {}
         self.change: Callable[[bytes], bytes] = lambda answer: answer
 
@@ -38,6 +40,7 @@ class GoBetween:
             return
         request = Request(scope, receive)
         self.calls.append((request.method, request.url.path))
+        self.versions.add(request.headers["stripe-version"])
         self.keys.setdefault(request.url.path, set()).add(request.headers["authorization"])
         kept = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
         path = f"{request.url.path}?{request.url.query}"

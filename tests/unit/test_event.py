@@ -122,6 +122,23 @@ def test_what_is_not_for_us_is_ignored_with_its_reason(body: dict[str, Any], rea
 
 
 @pytest.mark.parametrize(
+    ("version", "noted"),
+    [
+        ("2026-10-28.endive", None),
+        ("2026-11-30.endive", None),
+        (None, None),
+        ("2025-03-31.basil", "other_version"),
+        ("2020-08-27", "other_version"),
+    ],
+)
+def test_an_event_of_another_release_is_processed_and_noted(version: str | None, noted: str | None) -> None:
+    """H76."""
+    found = event.parse(an_event_body(api_version=version))
+    route = targets.route(found, livemode=False, api_version="2026-10-28.endive")
+    assert route == targets.Route("customer:cus_1", None, noted)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         None,

@@ -37,9 +37,9 @@ def list_events(
 def show_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App, as_json: bool = AsJson) -> None:
     """Show one event with its payload, if that is kept. Exit code 1 when there is no such event."""
     with opened(app_path) as billing:
-        found = billing.event(event_id)
+        found, asked_in = billing.event(event_id), billing.gateway.api_version
     is_signed = found.secret != inbox.FROM_API
-    row = _row(found) | {"error": found.error, "api_version": found.api_version}
+    row = _row(found) | {"error": found.error, "api_version": found.api_version, "asked_in": asked_in}
     payload = json.loads(found.payload) if found.payload else None
     if as_json:
         show_json(row | {"secret": found.secret if is_signed else None, "payload": payload})

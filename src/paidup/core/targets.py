@@ -9,7 +9,7 @@ first, such as `charge:ch_…`. An unknown type is kept as ignored; it costs not
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from paidup.core.event import Event
@@ -42,14 +42,30 @@ _NOTHING: frozenset[Part] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an event leads: a target to synchronise, or the reason why it is ignored."""
+    """
+    Where an event leads: a target to synchronise, or the reason why it is ignored.
+
+    `noted` is what somebody should know although it is processed: `other_version`.
+    """
 
     target: str | None
     ignored: str | None
+    noted: str | None = None
 
 
-def route(event: Event, *, livemode: bool) -> Route:
-    """Decide what an event asks for in this mode; pure, and total: every event has a route."""
+def route(event: Event, *, livemode: bool, api_version: str | None = None) -> Route:
+    """
+    Decide what an event asks for in this mode; pure, and total: every event has a route.
+
+    `api_version` is the one we ask in: an event of another release is noted.
+    """
+    found = _route(event, livemode=livemode)
+    if event.api_version and api_version and _release(event.api_version) != _release(api_version):
+        return replace(found, noted="other_version")
+    return found
+
+
+def _route(event: Event, *, livemode: bool) -> Route:
     if event.livemode is not livemode:
         return Route(None, "other_mode")
     if event.is_thin:
@@ -66,6 +82,11 @@ def route(event: Event, *, livemode: bool) -> Route:
     if event.charge is not None:
         return Route(f"charge:{event.charge}", None)
     return Route(None, "no_customer")
+
+
+def _release(api_version: str) -> str:
+    """Versions of one name only add to each other; those before 2024-09-30.acacia have none."""
+    return api_version.partition(".")[2] or api_version
 
 
 def _thin(event: Event) -> Route:

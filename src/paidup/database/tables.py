@@ -208,7 +208,8 @@ class StoredEvent(Base):
     """
     A webhook, as it came. One row per Stripe event id, whatever was delivered how often.
 
-    `state` is pending, done, ignored (with `reason`) or failed (with `error`).
+    `state` is pending, done, ignored (with `reason`) or failed (with `error`). One that is processed may have a
+    `reason` as well, for somebody to look at: `other_version`, when its endpoint speaks another release of the API.
     """
 
     __tablename__ = "billing_events"

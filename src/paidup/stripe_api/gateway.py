@@ -19,6 +19,7 @@ from paidup.errors import StripeNotFound
 from paidup.stripe_api.budget import Budget, in_background
 from paidup.stripe_api.failures import translated
 from paidup.stripe_api.transport import Transport
+from paidup.stripe_api.version import API_VERSION
 
 Json = dict[str, Any]
 Params = Mapping[str, Any]
@@ -65,11 +66,17 @@ class Gateway:
         # The SDK's default client never retries and waits 80 seconds for an answer.
         self._client = stripe.StripeClient(
             secret_key,
+            stripe_version=API_VERSION,
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=max_network_retries,
             http_client=Transport(self.budget, timeout=timeout),
         )
         self._v1 = self._client.v1
+
+    @property
+    def api_version(self) -> str:
+        """The API version every answer is in, whatever the account's is."""
+        return API_VERSION
 
     # the whole account
 
