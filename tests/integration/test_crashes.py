@@ -22,6 +22,7 @@ import pytest
 import stripe as sdk
 from sqlalchemy import select, text
 
+from paidup import Billing, Settings
 from paidup.database.engine import Database
 from paidup.database.tables import StoredChange, StoredEvent, SyncTarget
 from paidup.models import Invoice, Subscription
@@ -186,6 +187,19 @@ def test_killed_while_working_another_process_goes_on(world: World, where: str) 
         pass
     world.recover()
     assert_whole(world, customer, told=3 if where in TOLD_TWICE else 2)
+
+
+def test_killed_in_a_transaction_that_makes_up_for_a_handler_that_had_not_been_there(world: World) -> None:
+    """H12: found by a process without the app's handlers, such as `paidup sync`; handed to them later, once."""
+    customer, events = world.sign_up()
+    world.deliver(events)
+    bare = Billing(Settings.from_env(**world.settings))
+    bare.sync(customer)
+    bare.close()
+    with stopped(replace(world.work, stop_in="inside")):
+        pass
+    world.recover()
+    assert_whole(world, customer)
 
 
 def test_killed_with_calls_at_stripe_under_way(world: World) -> None:

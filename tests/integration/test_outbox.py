@@ -266,6 +266,17 @@ def test_a_slow_handler_holds_up_neither_webhooks_nor_synchronisation_nor_other_
     eventually(lambda: "user:slow" in told)
 
 
+def test_a_change_found_by_another_process_is_handed_out_at_once(
+    busy: Callable[..., Billing], database: Database
+) -> None:
+    """By NOTIFY on PostgreSQL, where polling alone would take five seconds a round; by polling on SQLite."""
+    told: list[str] = []
+    busy(lambda billing: billing.on_change()(lambda change: told.append(change.id)))
+    for number in range(3):
+        put(database, Handlers(), a_change(number), now=datetime.now(UTC))
+        eventually(lambda number=number: a_change(number).id in told, 4)  # type: ignore[misc]  # bound at once
+
+
 def test_an_owners_changes_come_one_after_the_other_however_many_work(
     busy: Callable[..., Billing], database: Database
 ) -> None:
