@@ -38,6 +38,7 @@ def main(kind: str, database_url: str, plans: str, api_base: str | None = None) 
     gc.freeze()  # as the starter does: no full collection holds the requests up
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(app, log_level="critical", access_log=False, http="httptools", ws="none")
     uvicorn.Server(config).run(sockets=[listener])

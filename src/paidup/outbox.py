@@ -42,7 +42,7 @@ _BACKOFF_CAP = timedelta(hours=6)
 
 
 @dataclass(slots=True)
-class _Taken:
+class Taken:
     """A change in the hands of this worker; `attempts` is the fence: who takes it over has another number."""
 
     number: int
@@ -144,19 +144,28 @@ def deliver_next(database: Database, handlers: Handlers, *, now: Callable[[], da
     No transaction is open while handlers after the commit run. A handler that raises has its change tried again later;
     other owners' changes are not held up.
     """
+    taken = take_next(database, handlers, now=now)
+    if taken is not None:
+        hand_out(database, taken, handlers, now=now)
+    return taken is not None
+
+
+def take_next(database: Database, handlers: Handlers, *, now: Callable[[], datetime]) -> Taken | None:
+    """The first half: lease the next waiting change; None when none is due."""
     with database.read() as session:
         if session.scalars(_due(now()).with_only_columns(StoredChange.number)).first() is None:
-            return False
-    taken = database.run(lambda session: _take(session, handlers, now()))
-    if taken is None:
-        return False
+            return None
+    return database.run(lambda session: _take(session, handlers, now()))
+
+
+def hand_out(database: Database, taken: Taken, handlers: Handlers, *, now: Callable[[], datetime]) -> None:
+    """The other half: let the handlers that come after the commit have it, and settle it."""
     if taken.error is None and not taken.is_done:
         with _renewed(database, taken, now):
             _run_outside(database, taken, handlers)
         _settle(database, taken, handlers, now())
     elif taken.error is not None:
         logger.error("%s failed", taken, exc_info=taken.error)
-    return True
 
 
 def next_due(session: Session) -> datetime | None:
@@ -181,7 +190,7 @@ def retry(session: Session, change_id: str | None, *, now: datetime) -> int:
     return result.rowcount if isinstance(result, CursorResult) else 0
 
 
-def _take(session: Session, handlers: Handlers, now: datetime) -> _Taken | None:
+def _take(session: Session, handlers: Handlers, now: datetime) -> Taken | None:
     """Lease the next change, and let in-transaction handlers have it that could not have it before."""
     row = session.scalars(_due(now).with_for_update(skip_locked=True)).first()
     if row is None:
@@ -195,10 +204,10 @@ def _take(session: Session, handlers: Handlers, now: datetime) -> _Taken | None:
         row.state, row.last_error, row.lease_until = "done", None, None
     else:
         row.lease_until = now + LEASE
-    return _Taken(row.number, _as_change(row), row.attempts, list(row.handled), error, is_done)
+    return Taken(row.number, _as_change(row), row.attempts, list(row.handled), error, is_done)
 
 
-def _run_outside(database: Database, taken: _Taken, handlers: Handlers) -> None:
+def _run_outside(database: Database, taken: Taken, handlers: Handlers) -> None:
     """Run what comes after the commit; who has had the change is noted before the next handler begins."""
     todo = handlers.of(taken.change.kind, in_transaction=False, handled=taken.handled)
     for handler in todo:
@@ -213,7 +222,7 @@ def _run_outside(database: Database, taken: _Taken, handlers: Handlers) -> None:
             _update(database, taken, {"handled": taken.handled})
 
 
-def _settle(database: Database, taken: _Taken, handlers: Handlers, now: datetime) -> None:
+def _settle(database: Database, taken: Taken, handlers: Handlers, now: datetime) -> None:
     values: dict[str, Any] = {"lease_until": None, "handled": taken.handled}
     if taken.error is None:
         values |= {"state": "done", "last_error": None}
@@ -223,7 +232,7 @@ def _settle(database: Database, taken: _Taken, handlers: Handlers, now: datetime
         logger.warning("change %s took longer than its lease; another worker has it", taken.change.id)
 
 
-def _update(database: Database, taken: _Taken, values: dict[str, Any]) -> bool:
+def _update(database: Database, taken: Taken, values: dict[str, Any]) -> bool:
     statement = (
         update(StoredChange)
         .where(
@@ -239,7 +248,7 @@ def _update(database: Database, taken: _Taken, values: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _renewed(database: Database, taken: _Taken, now: Callable[[], datetime]) -> Iterator[None]:
+def _renewed(database: Database, taken: Taken, now: Callable[[], datetime]) -> Iterator[None]:
     """Keep the lease for as long as a handler runs, so that a slow one is not called twice at once."""
     ended = threading.Event()
 

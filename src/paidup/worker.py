@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
+from typing import TypeVar
 
 from paidup import inbox, outbox
 from paidup.database import arrivals
@@ -23,6 +24,8 @@ from paidup.errors import BillingError, DatabaseUnavailable
 from paidup.handlers import Handlers
 from paidup.stripe_api.budget import in_background
 from paidup.sync import Synchroniser
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("paidup")
 
@@ -106,6 +109,8 @@ class Worker:
         self._stopping = threading.Event()
         self._running: list[threading.Thread] = []
         self._under_way: set[inbox.Claim] = set()
+        self._looks_for_targets = threading.Lock()
+        self._looks_for_changes = threading.Lock()
 
     def start(self) -> None:
         """Start the threads and return."""
@@ -171,7 +176,7 @@ class Worker:
         """
         deadline = monotonic() + timeout
         while True:
-            if self._take_one(hurried=True) or (self._deliver_changes and self._deliver()):
+            if self._take_one() or (self._deliver_changes and self._deliver()):
                 continue
             due = self._next_due()
             if due is None:
@@ -181,49 +186,56 @@ class Worker:
             self._wake_up.wait(self._wake_up.count, min(0.05, max(0.0, due)))
 
     def _synchronise_loop(self) -> None:
-        self._loop(self._step, self._next_due)
+        self._loop(self._looks_for_targets, self._claim, self._next_due, self._synchronise)
 
     def _deliver_loop(self) -> None:
-        self._loop(self._deliver, self._next_delivery)
+        self._loop(self._looks_for_changes, self._take_change, self._next_delivery, self._hand_out)
 
-    def _loop(self, step: Callable[[], bool], due: Callable[[], float | None]) -> None:
+    def _loop(
+        self,
+        looks: threading.Lock,
+        take: Callable[[], _T | None],
+        due: Callable[[], float | None],
+        work: Callable[[_T], None],
+    ) -> None:
+        """One thread of a kind looks for work and waits; with something in its hands it lets the next one look."""
         while not self._stopping.is_set():
-            seen = self._wake_up.count
             try:
-                if step():
-                    continue
-                wait = self._wait(due())
+                with looks:
+                    taken = self._first(take, due)
+                if taken is not None:
+                    work(taken)
             except DatabaseUnavailable as error:
                 logger.warning("the worker waits for the database: %s", error)
                 self._stopping.wait(_DATABASE_PAUSE)
-                continue
             except Exception:  # whatever it is, it must not cost the process one of its threads for good
                 logger.exception("the worker goes on after an error of its own")
                 self._stopping.wait(_DATABASE_PAUSE)
-                continue
-            self._wake_up.wait(seen, wait)
+
+    def _first(self, take: Callable[[], _T | None], due: Callable[[], float | None]) -> _T | None:
+        while not self._stopping.is_set():
+            seen = self._wake_up.count
+            taken = take()
+            if taken is not None:
+                return taken
+            self._wake_up.wait(seen, self._wait(due()))
+        return None
 
     def _wait(self, due: float | None) -> float:
         poll = (_POLL_WITH_NOTIFY if self._database.is_postgresql else _POLL).total_seconds()
         return poll if due is None else min(poll, max(due, 0.01))
 
-    def _step(self) -> bool:
-        """Take one target and synchronise it. False when none is due."""
-        now = self._clock()
-        with self._database.read() as session:
-            due = inbox.next_due(session)
-        if due is None or due > now:
-            return False
+    def _claim(self) -> inbox.Claim | None:
+        """The lease of a target that is due, unless Stripe said 429: it could only wait with its lease running."""
+        due = self._next_due()
+        if due is None or due > 0:
+            return None
         if (pause := self._pause()) > 0:
-            # Stripe said 429: whatever would be claimed now could only wait with its lease running.
             self._stopping.wait(pause)
-            return not self._stopping.is_set()
-        return self._take_one()
+            return None
+        return self._database.run(lambda session: inbox.claim(session, now=self._clock()))
 
-    def _take_one(self, *, hurried: bool = False) -> bool:
-        claim = self._database.run(lambda session: inbox.claim(session, now=self._clock(), hurried=hurried))
-        if claim is None:
-            return False
+    def _synchronise(self, claim: inbox.Claim) -> None:
         self._under_way.add(claim)
         try:
             with in_background():
@@ -231,7 +243,13 @@ class Worker:
         finally:
             self._under_way.discard(claim)
         self._wake_up.give()  # there may be changes now
-        return True
+
+    def _take_one(self) -> bool:
+        """Synchronise one target here, debounced or not. False when there is none."""
+        claim = self._database.run(lambda session: inbox.claim(session, now=self._clock(), hurried=True))
+        if claim is not None:
+            self._synchronise(claim)
+        return claim is not None
 
     def _give_back(self) -> None:
         for claim in tuple(self._under_way):
@@ -242,6 +260,12 @@ class Worker:
 
     def _deliver(self) -> bool:
         return outbox.deliver_next(self._database, self._handlers, now=self._clock)
+
+    def _take_change(self) -> outbox.Taken | None:
+        return outbox.take_next(self._database, self._handlers, now=self._clock)
+
+    def _hand_out(self, taken: outbox.Taken) -> None:
+        outbox.hand_out(self._database, taken, self._handlers, now=self._clock)
 
     def _next_due(self) -> float | None:
         """Seconds until the next dirty target is due; None when all is clean."""

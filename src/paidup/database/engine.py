@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -47,6 +48,7 @@ class Database:
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self._writer = self.engine.execution_options(paidup_write=True)
         self._at_once = _committing_by_itself(url) if self.is_postgresql else None
+        self._turn = None if self.is_postgresql else threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -57,7 +59,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session in one transaction, committed at the end of the block or rolled back whole."""
-        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with self._in_turn(), _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def run(self, unit: Callable[[Session], _Found]) -> _Found:
@@ -87,7 +89,7 @@ class Database:
     def _try_at_once(self, work: Callable[[Connection], _Found]) -> _Found:
         with _translated():
             if self._at_once is None:
-                with self._writer.begin() as connection:
+                with self._in_turn(), self._writer.begin() as connection:
                     return work(connection)
             try:
                 with self._at_once.connect() as connection:
@@ -97,6 +99,20 @@ class Database:
                     raise
             with self._at_once.connect() as connection:
                 return work(connection)
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """
+        The threads of this process write to SQLite one after the other.
+
+        It has one writer at a time, and who finds it busy there sleeps up to a tenth of a second before the next look.
+        """
+        taken = self._turn is not None and self._turn.acquire(timeout=_BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if taken and self._turn is not None:
+                self._turn.release()
 
     def close(self) -> None:
         """Give back every connection."""
