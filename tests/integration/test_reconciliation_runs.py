@@ -124,10 +124,27 @@ class TestRuns:
         assert [each.field for each in billing.reconcile(fix=True).differences] == ["deleted"]
 
     def test_the_last_ten_runs_are_kept(self, billing: Billing, database: Database) -> None:
-        ids = [billing.reconcile().id for _ in range(reconciliations.KEPT + 2)]
+        now = datetime.now(UTC)
+        with database.write() as session:
+            for number in range(reconciliations.KEPT + 1):
+                began = now - timedelta(days=number + 1)
+                session.add(
+                    ReconciliationRun(
+                        id=f"old_{number}",
+                        livemode=False,
+                        fix=False,
+                        adopts=False,
+                        state="done",
+                        started_at=began,
+                        finished_at=began,
+                        cursors={},
+                        counts={},
+                    )
+                )
+        newest = billing.reconcile()
         with database.read() as session:
-            kept = session.scalars(select(ReconciliationRun.id)).all()
-        assert set(kept) == set(ids[2:])
+            kept = set(session.scalars(select(ReconciliationRun.id)))
+        assert kept == {newest.id, *(f"old_{number}" for number in range(reconciliations.KEPT - 1))}
 
     def test_a_run_that_is_killed_on_the_second_page_is_gone_on_with(
         self, make_billing: Callable[..., Billing], stripe: Emulator, client: sdk.StripeClient, tmp_path: Path

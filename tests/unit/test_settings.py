@@ -127,6 +127,8 @@ def test_no_error_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) ->
         ("PAIDUP_PAST_DUE_GRACE_DAYS", "a fortnight"),
         ("PAIDUP_EVENT_RETENTION_DAYS", "29"),
         ("PAIDUP_EVENT_RETENTION_DAYS", "-1"),
+        ("PAIDUP_RECONCILE_HOURS", "-1"),
+        ("PAIDUP_RECONCILE_HOURS", "daily"),
         ("PAIDUP_WEBHOOK_TOLERANCE_SECONDS", "nan"),
         ("PAIDUP_WEBHOOK_TOLERANCE_SECONDS", "86400"),
         ("PAIDUP_WEBHOOK_MAX_BYTES", "1"),
@@ -141,6 +143,12 @@ def test_a_value_that_cannot_be_is_told_with_its_key(monkeypatch: pytest.MonkeyP
 def test_events_may_be_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_of(monkeypatch).event_retention == timedelta(days=90)
     assert settings_of(monkeypatch, PAIDUP_EVENT_RETENTION_DAYS="0").event_retention == timedelta(0)
+
+
+def test_reconciliation_is_daily_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch).reconcile_every == timedelta(hours=24)
+    assert settings_of(monkeypatch, PAIDUP_RECONCILE_HOURS="0.5").reconcile_every == timedelta(minutes=30)
+    assert settings_of(monkeypatch, PAIDUP_RECONCILE_HOURS="0").reconcile_every == timedelta(0)
 
 
 def test_a_test_key_may_go_to_an_emulator_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
