@@ -226,10 +226,10 @@ def busy(make_billing: Callable[..., Billing], database: Database) -> Iterator[C
     """Billings whose workers run."""
     workers = []
 
-    def start(register: Callable[[Billing], Any]) -> Billing:
+    def start(register: Callable[[Billing], Any], *, handler_threads: int = 4) -> Billing:
         billing = make_billing()
         register(billing)
-        workers.append(billing.worker(threads=1))
+        workers.append(billing.worker(threads=1, handler_threads=handler_threads))
         workers[-1].start()
         return billing
 
@@ -271,10 +271,10 @@ def test_a_change_found_by_another_process_is_handed_out_at_once(
 ) -> None:
     """By NOTIFY on PostgreSQL, where polling alone would take five seconds a round; by polling on SQLite."""
     told: list[str] = []
-    busy(lambda billing: billing.on_change()(lambda change: told.append(change.id)))
+    busy(lambda billing: billing.on_change()(lambda change: told.append(change.id)), handler_threads=1)
     for number in range(3):
         put(database, Handlers(), a_change(number), now=datetime.now(UTC))
-        eventually(lambda number=number: a_change(number).id in told, 4)  # type: ignore[misc]  # bound at once
+        eventually(lambda number=number: a_change(number).id in told, 2)  # type: ignore[misc]  # bound at once
 
 
 def test_an_owners_changes_come_one_after_the_other_however_many_work(
