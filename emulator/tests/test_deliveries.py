@@ -169,8 +169,11 @@ def test_events_are_listed_by_type_and_kept_for_thirty_days(shop: Shop) -> None:
     assert [event.type for event in shop.api.events.list({"type": "customer.*"}).data] == ["customer.created"]
     both = shop.api.events.list({"types": ["customer.created", "product.created"]}).data
     assert [event.type for event in both] == ["product.created", "customer.created"]
+    assert shop.api.events.retrieve(both[0].id) == both[0]
     shop.emulator.advance(days=31)
     assert shop.api.events.list().data == []
+    with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+        shop.api.events.retrieve(both[0].id)
 
 
 def test_a_body_is_the_event_as_the_api_gives_it(quick: Shop) -> None:

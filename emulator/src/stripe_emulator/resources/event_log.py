@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.protocol.errors import invalid
+from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.settings import DAY
 from stripe_emulator.state import Json
@@ -18,8 +18,11 @@ MAX_TYPES = 20
 
 
 def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """One event."""
-    return engine.find("event", ids[0])
+    """One event, for thirty days. See https://docs.stripe.com/api/events/retrieve"""
+    event = engine.find("event", ids[0])
+    if not _is_kept(engine, event):
+        raise no_such("event", ids[0])
+    return event
 
 
 def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
@@ -33,11 +36,15 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     return [
         event
         for event in engine.store.scan("event")
-        if event["created"] > engine.now(event["_clock"]) - KEPT_FOR
+        if _is_kept(engine, event)
         and (type is None or _is_of(event, type))
         and (types is None or event["type"] in types)
         and (success is None or success == (event["pending_webhooks"] == 0))
     ]
+
+
+def _is_kept(engine: Engine, event: Json) -> bool:
+    return bool(event["created"] > engine.now(event["_clock"]) - KEPT_FOR)
 
 
 def _is_of(event: Json, type: str) -> bool:
