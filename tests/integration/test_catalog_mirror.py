@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 OWNER = "user:1"
 MIRROR = (Customer, Invoice, Price, Product, Subscription, SubscriptionItem)
-ORDERS = 30
+ORDERS = 15
 """Of the 120 there are; which, is drawn otherwise for each kind of database."""
 
 

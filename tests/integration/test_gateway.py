@@ -155,6 +155,11 @@ def _raw(stripe: Emulator, path: str, **params: str) -> Any:
     return httpx.get(f"{stripe.url}/v1/{path}", params=params, auth=(KEY, "")).raise_for_status().json()
 
 
+def test_the_version_that_is_asked_in_is_of_the_sdks_release(gateway: Gateway) -> None:
+    """H76, H77: its types are what the code is checked against."""
+    assert gateway.api_version.partition(".")[2] == sdk.major_api_version
+
+
 def test_accounts_side_by_side_call_with_their_own_keys(stripe: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """H116: many at once, in many threads, and whatever the SDK's global key is."""
     monkeypatch.setattr(sdk, "api_key", "sk_test_of_somebody_else")
