@@ -11,6 +11,10 @@ from typing import Any
 from paidup.core.changes import KINDS, Change
 
 
+class HandlerGaveUp(Exception):
+    """A handler wanted to end more than itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """
@@ -26,9 +30,13 @@ class Handler:
 
     def __call__(self, change: Change, *arguments: Any) -> None:
         """Run it to its end; an `async def` one in an event loop of its own."""
-        result = self.function(change, *arguments)
-        if inspect.isawaitable(result):
-            asyncio.run(_awaited(result))
+        try:
+            result = self.function(change, *arguments)
+            if inspect.isawaitable(result):
+                asyncio.run(_awaited(result))
+        except (SystemExit, asyncio.CancelledError) as error:
+            # Neither is an Exception: it would end the thread that calls handlers, and then the next one.
+            raise HandlerGaveUp(f"{self.name} raised {type(error).__name__}") from error
 
 
 class Handlers:

@@ -200,6 +200,19 @@ def test_an_async_handler_is_waited_for_and_called_again_when_it_raises(database
     assert state_of(database, a_change(1)) == ("done", 2)
 
 
+@pytest.mark.parametrize("end", [SystemExit(1), asyncio.CancelledError()])
+def test_a_handler_cannot_end_the_thread_that_calls_it(
+    database: Database, handlers: Handlers, end: BaseException
+) -> None:
+    def mail(change: Change) -> None:
+        raise end
+
+    handlers.add(mail, kind=KIND, in_transaction=False)
+    put(database, handlers, a_change(1))
+    assert outbox.deliver_next(database, handlers, now=lambda: NOW)
+    assert state_of(database, a_change(1)) == ("pending", 1)
+
+
 def test_a_change_that_is_given_up_holds_up_nothing_and_may_be_retried(database: Database) -> None:
     handlers = Handlers(attempts=3)
     failing, told = Failing(), list[str]()
