@@ -28,6 +28,7 @@ from paidup.core import targets
 from paidup.core.access import Access, best, decide, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.health import Health, judge
 from paidup.core.invoice import Invoice
 from paidup.core.policy import AccessPolicy
 from paidup.core.reconciliation import Progress, Reconciliation
@@ -35,11 +36,13 @@ from paidup.core.subscription import Subscription
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
 from paidup.database.engine import Database
+from paidup.database.health import gather
 from paidup.database.tables import OwnerMapping, StoredChange, StoredEvent, SyncTarget
 from paidup.errors import (
     CustomerNotFound,
     EventNotFound,
     InvalidPayload,
+    InvalidSignature,
     PayloadTooLarge,
     ReconciliationRunning,
     StripeUnavailable,
@@ -49,6 +52,7 @@ from paidup.intake import Answer, Intake
 from paidup.missed import Filled, MissedEvents
 from paidup.portal import Portal
 from paidup.reconcile import Reconciler
+from paidup.refusals import Refusals
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.signature import verify
@@ -93,6 +97,7 @@ class Billing:
         self._wake_up = WakeUp()
         self._intake = Intake(self._database, on_stored=self._wake_up.give)
         self._calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe")
+        self._refusals = Refusals(self._database)
         self._users_calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe-users")
         self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
         self._synchroniser = Synchroniser(
@@ -289,12 +294,20 @@ class Billing:
 
         What is wrong with the body or its signature is raised at once; the Future raises DatabaseUnavailable.
         """
+        now = self._clock()
+        try:
+            delivery = self._verified(body, signature, now)
+        except (InvalidSignature, InvalidPayload, PayloadTooLarge) as error:
+            self._refusals.note(error, at=now)
+            raise
+        self._intake.submit(delivery, answer)
+
+    def _verified(self, body: bytes, signature: str | None, now: datetime) -> inbox.Delivery:
         if len(body) > self.settings.webhook_max_bytes:
             raise PayloadTooLarge(
                 f"the body has {len(body)} bytes, more than the {self.settings.webhook_max_bytes} allowed",
                 remedy="no Stripe event is that large",
             )
-        now = self._clock()
         secret = verify(
             body,
             signature,
@@ -308,13 +321,39 @@ class Billing:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
         route = targets.route(event, livemode=self._livemode, api_version=self.gateway.api_version)
         payload = body.decode() if self.settings.keep_payloads else ""
-        self._intake.submit(inbox.Delivery(event, route, payload, secret, now), answer)
+        return inbox.Delivery(event, route, payload, secret, now)
 
-    def events(self, *, state: str | None = None, limit: int = 50) -> list[StoredEvent]:
-        """Received events, newest first; `state` is pending, done, ignored or failed."""
+    def events(
+        self,
+        *,
+        state: str | None = None,
+        type: str | None = None,
+        customer: str | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+        limit: int = 50,
+    ) -> list[StoredEvent]:
+        """
+        Received events, newest first.
+
+        `state` is pending, done, ignored or failed; `type` may end with an asterisk; `customer` is `cus_…`; `since` and
+        `before` are about when they were received.
+        """
         query = select(StoredEvent).order_by(StoredEvent.received_at.desc(), StoredEvent.id).limit(limit)
         if state is not None:
             query = query.where(StoredEvent.state == state)
+        if type is not None:
+            begins = StoredEvent.type.startswith(type.removesuffix("*"), autoescape=True)
+            query = query.where(begins if type.endswith("*") else StoredEvent.type == type)
+        if customer is not None:
+            query = query.where(StoredEvent.target == targets.customer(customer))
+        if reason is not None:
+            query = query.where(StoredEvent.reason == reason)
+        if since is not None:
+            query = query.where(StoredEvent.received_at >= since)
+        if before is not None:
+            query = query.where(StoredEvent.received_at < before)
         with self._database.read() as session:
             return list(session.scalars(query))
 
@@ -344,16 +383,30 @@ class Billing:
         self._wake_up.give()
         return filled
 
-    def queue(self, *, limit: int = 50) -> list[SyncTarget]:
-        """Targets that are not in step, those we gave up on included, the longest waiting first."""
+    def queue(self, *, limit: int = 50, kind: str | None = None, only_failed: bool = False) -> list[SyncTarget]:
+        """
+        Targets that are not in step, those we gave up on included, the longest waiting first.
+
+        `kind` is that of their object, such as customer or product; `only_failed` are those we gave up on.
+        """
         query = (
             select(SyncTarget)
             .where(SyncTarget.applied < SyncTarget.requested)
             .order_by(SyncTarget.available_at)
             .limit(limit)
         )
+        if kind is not None:
+            query = query.where(SyncTarget.target.startswith(f"{kind}:", autoescape=True))
+        if only_failed:
+            query = query.where(SyncTarget.gave_up_at.is_not(None))
         with self._database.read() as session:
             return list(session.scalars(query))
+
+    def retry_queue(self) -> int:
+        """Start everything again that we gave up on; how much that is."""
+        count = self._database.run(lambda session: inbox.retry_given_up(session, now=self._clock()))
+        self._wake_up.give()
+        return count
 
     def changes(self, *, state: str | None = None, owner: str | None = None, limit: int = 50) -> list[StoredChange]:
         """Changes for the app's handlers, newest first; `state` is pending, done or failed (given up)."""
@@ -372,6 +425,19 @@ class Billing:
         Handlers that have had a change are left out. What happened to its owner since may have been handed out before.
         """
         return self._database.run(lambda session: outbox.retry(session, change_id, now=self._clock()))
+
+    def health(self) -> Health:
+        """How the work goes, and what somebody should look at. No call to Stripe. Raises DatabaseUnavailable."""
+        self._refusals.write()
+        facts = gather(
+            self._database,
+            now=self._clock(),
+            livemode=self._livemode,
+            secrets=len(self.settings.webhook_secrets),
+            api_version=self.gateway.api_version,
+            reconcile_every=self.settings.reconcile_every,
+        )
+        return judge(facts)
 
     # synchronisation and work
 
@@ -490,6 +556,7 @@ class Billing:
     def close(self) -> None:
         """Give back connections and threads. The object is not used after this."""
         self._intake.close()
+        self._refusals.close()
         for threads in (self._returns, self._users_calls, self._calls):
             threads.shutdown(wait=True, cancel_futures=True)
         self._database.close()

@@ -164,10 +164,18 @@ class StripeRejected(StripeError):
 
 
 class InvalidSignature(BillingError):
-    """The webhook was not signed with one of our secrets, or too long ago. Nothing was stored."""
+    """
+    The webhook was not signed with one of our secrets, or too long ago. Nothing was stored.
+
+    `reason` is missing, malformed, too_old, too_new or no_match.
+    """
 
     code = "invalid_signature"
     status = 400
+
+    def __init__(self, message: str, *, remedy: str = "", reason: str = "no_match") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
 
 
 class InvalidPayload(BillingError):

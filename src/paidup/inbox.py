@@ -196,6 +196,22 @@ def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool 
     return True
 
 
+def retry_given_up(session: Session, *, now: datetime) -> int:
+    """Start every target again that was given up on, with its failed events; how many that is."""
+    given_up = select(SyncTarget.target).where(SyncTarget.gave_up_at.is_not(None))
+    targets = list(session.scalars(given_up.order_by(SyncTarget.target).with_for_update()))
+    for target in targets:
+        request(session, target, now=now)
+        failed = (StoredEvent.target == target, StoredEvent.state == "failed")
+        session.execute(
+            update(StoredEvent)
+            .where(*failed)
+            .values(state="pending", error=None, reason=None, processed_at=None)
+            .execution_options(synchronize_session=False)
+        )
+    return len(targets)
+
+
 def _start_again(row: StoredEvent) -> None:
     if row.state == "ignored":
         row.reason = None

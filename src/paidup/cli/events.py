@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import typer
 
@@ -20,6 +21,11 @@ _STATES = ("pending", "done", "ignored", "failed")
 @app.command("list")
 def list_events(
     state: str | None = typer.Option(None, help=f"Only those that are {', '.join(_STATES)}."),
+    type: str | None = typer.Option(None, help="Only this type; invoice.* for all of a kind."),
+    customer: str | None = typer.Option(None, help="Only those that lead to this customer (cus_…)."),
+    reason: str | None = typer.Option(None, help="Only those ignored for this reason, such as unknown_type."),
+    since: datetime | None = typer.Option(None, help="Only those received since then (UTC)."),
+    before: datetime | None = typer.Option(None, help="Only those received before then (UTC); to page back."),
     limit: int = typer.Option(50, min=1, max=1000, help="How many at most, newest first."),
     app_path: str = App,
     as_json: bool = AsJson,
@@ -28,9 +34,17 @@ def list_events(
     if state is not None and state not in _STATES:
         raise typer.BadParameter(f"choose one of: {', '.join(_STATES)}", param_hint="--state")
     with opened(app_path) as billing:
-        rows = [_row(each) for each in billing.events(state=state, limit=limit)]
+        found = billing.events(
+            state=state,
+            type=type,
+            customer=customer,
+            reason=reason,
+            since=since.replace(tzinfo=UTC) if since else None,
+            before=before.replace(tzinfo=UTC) if before else None,
+            limit=limit,
+        )
     columns = ("id", "type", "state", "reason", "target", "received_at", "deliveries")
-    show(rows, columns, as_json=as_json, empty="no such events")
+    show([_row(each) for each in found], columns, as_json=as_json, empty="no such events")
 
 
 @app.command("show")

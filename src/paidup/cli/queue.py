@@ -5,17 +5,24 @@ from __future__ import annotations
 import typer
 
 from paidup.cli.host import App, opened
-from paidup.cli.output import AsJson, show
+from paidup.cli.output import AsJson, say, show
 
 
 def queue(
     limit: int = typer.Option(50, min=1, max=1000, help="How many at most, the longest waiting first."),
+    kind: str | None = typer.Option(None, help="Only this kind of object, such as customer, product or price."),
+    failed: bool = typer.Option(False, "--failed", help="Only what was given up on."),
+    retry: bool = typer.Option(False, "--retry", help="Start everything again that was given up on; a worker does it."),
     app_path: str = App,
     as_json: bool = AsJson,
 ) -> None:
     """List what waits to be synchronised, and what was given up on. Exit code 1 when something was given up on."""
     with opened(app_path) as billing:
-        targets = billing.queue(limit=limit)
+        if retry:
+            count = billing.retry_queue()
+            say(f"{count} will be synchronised again", {"retried": count}, as_json=as_json)
+            return
+        targets = billing.queue(limit=limit, kind=kind, only_failed=failed)
     rows: list[dict[str, object]] = [
         {
             "target": each.target,

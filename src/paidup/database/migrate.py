@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from paidup.database.engine import Database
@@ -36,6 +37,12 @@ def revision(database: Database) -> str | None:
     with database.read() as session:
         context = MigrationContext.configure(session.connection(), opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
+
+
+def newest() -> str:
+    """The revision that this release needs."""
+    script = ScriptDirectory.from_config(_config(None))
+    return str(script.get_current_head())
 
 
 def _config(connection: object) -> Config:

@@ -251,6 +251,18 @@ class EventCursor(Base):
     filled_until: Mapped[datetime]
 
 
+class RefusedWebhook(Base):
+    """How often webhooks were refused for a reason, and why the last one was. Nothing of them is kept."""
+
+    __tablename__ = "billing_refused_webhooks"
+
+    reason: Mapped[str] = mapped_column(String(32), primary_key=True)
+    count: Mapped[int]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    detail: Mapped[str] = mapped_column(Text)
+
+
 class SyncTarget(Base):
     """
     Something at Stripe that has to be synchronised, and how far that is.

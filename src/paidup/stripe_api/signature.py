@@ -23,7 +23,9 @@ def verify(body: bytes, header: str | None, *, secrets: Sequence[str], tolerance
     Raises InvalidSignature, whose message tells what is wrong and never contains a secret or a signature.
     """
     if not header:
-        raise InvalidSignature("the Stripe-Signature header is missing", remedy="only Stripe should call this address")
+        raise InvalidSignature(
+            "the Stripe-Signature header is missing", remedy="only Stripe should call this address", reason="missing"
+        )
     signed_at = _timestamp(header)
     skew = int((now - signed_at).total_seconds())
     if abs(skew) > tolerance.total_seconds():
@@ -32,11 +34,14 @@ def verify(body: bytes, header: str | None, *, secrets: Sequence[str], tolerance
             f"the signature was made {abs(skew)} seconds {direction}, more than the {tolerance.total_seconds():.0f} "
             "allowed",
             remedy="check this machine's clock; a replayed old delivery is refused on purpose",
+            reason="too_old" if skew > 0 else "too_new",
         )
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidSignature("the body is not UTF-8", remedy="pass the raw bytes of the request") from error
+        raise InvalidSignature(
+            "the body is not UTF-8", remedy="pass the raw bytes of the request", reason="malformed"
+        ) from error
     for position, secret in enumerate(secrets):
         # An empty secret verifies against an empty key, which anyone can forge.
         if secret and _matches(text, header, secret):
@@ -60,4 +65,6 @@ def _timestamp(header: str) -> datetime:
         name, _, value = part.strip().partition("=")
         if name == "t" and value.isascii() and value.isdigit() and len(value) <= 12:
             return datetime.fromtimestamp(int(value), UTC)
-    raise InvalidSignature("the Stripe-Signature header has no timestamp", remedy="pass the header as it came")
+    raise InvalidSignature(
+        "the Stripe-Signature header has no timestamp", remedy="pass the header as it came", reason="malformed"
+    )
