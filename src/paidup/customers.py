@@ -15,10 +15,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from paidup import inbox
+from paidup.core import targets
 from paidup.core.parse import INTENT_KEY, OWNER_KEY
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.database.tables import Customer, OwnerMapping
+from paidup.database.tables import Customer, OwnerMapping, SyncTarget
 from paidup.errors import (
     InvalidOwner,
     StripeNotFound,
@@ -125,9 +127,19 @@ class Customers:
                 mapping.customer_id = body["id"]
                 if session.get(Customer, body["id"]) is None:
                     store.save_customer(session, body, owner=owner, livemode=self._livemode, synced_at=self._clock())
+                self._look_again(session, targets.customer(body["id"]))
             return mapping.customer_id or str(body["id"])
 
         return self._database.run(adopt)
+
+    def _look_again(self, session: Session, target: str) -> None:
+        """
+        Have a customer synchronised whose events came, and were nobody's, before we knew whose they are.
+
+        A call that is repeated gets the old answer, even if the customer was deleted since.
+        """
+        if session.get(SyncTarget, target) is not None:
+            inbox.request(session, target, now=self._clock())
 
 
 def _params(owner: str, intent: str, email: str | None, name: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import stripe as sdk
 
-from paidup import Billing, CustomerNotFound
+from paidup import Billing, CustomerNotFound, StripeError, StripeUnavailable
 from paidup.database.engine import Database
 from paidup.database.tables import OwnerMapping
 from stripe_emulator import Emulator
@@ -199,3 +199,23 @@ def test_what_another_app_on_the_account_does_costs_a_call_each_and_no_row(
     assert set(between.calls) == {("GET", f"/v1/customers/{theirs.id}")}
     assert len(between.calls) <= 2
     assert {event.reason for event in billing.events() if event.target} == {"foreign_customer"}
+
+
+def test_a_customer_deleted_before_we_knew_them_is_found_out(
+    billing: Billing, client: sdk.StripeClient, stripe: Emulator
+) -> None:
+    """H6: the answer is lost and the customer deleted; repeating the call gives the old answer, of somebody gone."""
+    stripe.cut_next("/v1/customers", method="POST", after_work=True, times=3)
+    with pytest.raises(StripeUnavailable):
+        billing.checkout(OWNER, "pro")
+    [created] = stripe.events("customer.created")
+    client.v1.customers.delete(created["data"]["object"]["id"])
+    for event in stripe.events():
+        deliver(billing, event)
+    billing.run_until_idle()
+    with pytest.raises(StripeError):
+        billing.checkout(OWNER, "pro")
+    billing.run_until_idle()
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    assert billing.access(OWNER).plan == "pro"
