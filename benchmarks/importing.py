@@ -6,6 +6,7 @@ The processes that `import_account` measures: each does one thing and prints its
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sys
@@ -42,6 +43,8 @@ def main() -> None:
 def take_in(database_url: str, plans: str, stripe_url: str) -> dict[str, int]:
     """Import the account."""
     billing = opened(database_url, plans, stripe_url)
+    gc.collect()
+    gc.freeze()  # as the starter does: no collection walks through what was loaded before
     report = billing.reconcile(fix=True, owner_of=_owner_of)
     billing.close()
     if not report.is_clean:
