@@ -49,6 +49,7 @@ from paidup.errors import (
 )
 from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
+from paidup.metrics import HealthCollector
 from paidup.missed import Filled, MissedEvents
 from paidup.portal import Portal
 from paidup.reconcile import Reconciler
@@ -438,6 +439,14 @@ class Billing:
             reconcile_every=self.settings.reconcile_every,
         )
         return judge(facts)
+
+    def health_metrics(self) -> HealthCollector:
+        """
+        `health` as metrics, for a registry of `prometheus_client`: one process's is enough, they all say the same.
+
+        What this process itself does is counted in the default registry without being asked.
+        """
+        return HealthCollector(self.health)
 
     # synchronisation and work
 

@@ -12,12 +12,13 @@ import asyncio
 import logging
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from time import perf_counter
 
-from paidup import inbox
+from paidup import inbox, metrics
 from paidup.database.engine import Database
 from paidup.errors import DatabaseUnavailable
 
@@ -30,7 +31,7 @@ MAX_WAITING = 5_000
 _STOP_SECONDS = 30.0
 
 Answer = Future[inbox.Receipt] | asyncio.Future[inbox.Receipt]
-_Waiting = tuple[inbox.Delivery, Answer]
+_Waiting = tuple[inbox.Delivery, Answer, float]
 _Outcome = inbox.Receipt | Exception
 
 
@@ -63,10 +64,11 @@ class Intake:
             if self._closed:
                 raise RuntimeError("this Billing was closed")
             if len(self._waiting) >= MAX_WAITING:
+                metrics.webhooks.labels("unavailable").inc()
                 raise DatabaseUnavailable(
                     f"{MAX_WAITING} webhooks wait to be stored", remedy="the database is too slow, or away"
                 )
-            self._waiting.append((delivery, answer))
+            self._waiting.append((delivery, answer, perf_counter()))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._write, name="paidup-intake", daemon=True)
                 self._thread.start()
@@ -106,19 +108,22 @@ class Intake:
         if not group:
             return
         try:
-            receipts = self._accept([delivery for delivery, _ in group])
+            receipts = self._accept([each[0] for each in group])
         except DatabaseUnavailable as error:
+            metrics.webhooks.labels("unavailable").inc(len(group))
             _answer(group, [error] * len(group))
         except Exception as error:
             # One event that the database will not take must not cost the others their answer.
             logger.warning("storing %d webhooks failed", len(group), exc_info=True)
             if len(group) == 1:
+                metrics.webhooks.labels("unavailable").inc()
                 _answer(group, [error])
             for each in group if len(group) > 1 else ():
                 self._store([each])
         else:
             _answer(group, receipts)
             self._on_stored()
+            _measure(group, receipts)
 
     def _accept(self, deliveries: Sequence[inbox.Delivery]) -> list[inbox.Receipt]:
         new = self._database.at_once(lambda connection: inbox.store(connection, deliveries))
@@ -133,7 +138,7 @@ def _is_awaited(answer: Answer) -> bool:
 
 def _answer(group: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[inbox.Receipt], _Outcome]]] = {}
-    for (_, answer), outcome in zip(group, outcomes, strict=True):
+    for (_, answer, _), outcome in zip(group, outcomes, strict=True):
         if isinstance(answer, asyncio.Future):
             loops.setdefault(answer.get_loop(), []).append((answer, outcome))
         else:
@@ -141,6 +146,14 @@ def _answer(group: Sequence[_Waiting], outcomes: Sequence[_Outcome]) -> None:
     for loop, answers in loops.items():
         with suppress(RuntimeError):  # a loop that was closed has nobody left to tell
             loop.call_soon_threadsafe(_settle_all, answers)
+
+
+def _measure(group: Sequence[_Waiting], receipts: Sequence[inbox.Receipt]) -> None:
+    now = perf_counter()
+    for state, count in Counter(each.state for each in receipts).items():
+        metrics.webhooks.labels(state).inc(count)
+    for _, _, since in group:
+        metrics.webhook_seconds.observe(now - since)
 
 
 def _settle_all(answers: Sequence[tuple[asyncio.Future[inbox.Receipt], _Outcome]]) -> None:

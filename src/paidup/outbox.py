@@ -24,6 +24,7 @@ from sqlalchemy import Select, and_, case, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
+from paidup import metrics
 from paidup.core.changes import ALARMING, Change
 from paidup.database.arrivals import CHANNEL
 from paidup.database.engine import Database
@@ -166,6 +167,7 @@ def hand_out(database: Database, taken: Taken, handlers: Handlers, *, now: Calla
         _settle(database, taken, handlers, now())
     elif taken.error is not None:
         logger.error("%s failed", taken, exc_info=taken.error)
+    metrics.changes.labels(taken.change.kind, "failed" if taken.error else "done").inc()
 
 
 def next_due(session: Session) -> datetime | None:

@@ -10,6 +10,7 @@ import logging
 import threading
 from datetime import datetime
 
+from paidup import metrics
 from paidup.database.engine import Database
 from paidup.database.refused import Count, add
 from paidup.errors import BillingError, DatabaseUnavailable, InvalidSignature
@@ -32,6 +33,7 @@ class Refusals:
     def note(self, error: BillingError, *, at: datetime) -> None:
         """Count one; its message, which contains nothing of the request's body, is kept as the last."""
         reason = error.reason if isinstance(error, InvalidSignature) else error.code
+        metrics.webhooks.labels(reason).inc()
         with self._lock:
             known = self._counts.setdefault(reason, Count(0, at, at, ""))
             known.count, known.last_at, known.detail = known.count + 1, at, str(error)

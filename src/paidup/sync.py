@@ -14,13 +14,13 @@ from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from paidup import inbox, outbox
+from paidup import inbox, metrics, outbox
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
@@ -109,13 +109,18 @@ class Synchroniser:
 
         Returns what went wrong, None when nothing did. Only the database itself being away is raised.
         """
+        kind = claim.target.partition(":")[0]
+        began = perf_counter()
         try:
-            return self._run_or_note_failure(claim)
+            outcome, error = self._run_or_note_failure(claim)
         except inbox.LeaseLost:
             logger.warning("lost the lease of %s; another worker has it", claim.target)
-            return None
+            outcome, error = "lost_lease", None
+        metrics.synchronisations.labels(kind, outcome).inc()
+        metrics.synchronisation_seconds.labels(kind).observe(perf_counter() - began)
+        return error
 
-    def _run_or_note_failure(self, claim: inbox.Claim) -> Exception | None:
+    def _run_or_note_failure(self, claim: inbox.Claim) -> tuple[str, Exception | None]:
         try:
             self.run(claim)
         except (DatabaseUnavailable, inbox.LeaseLost):
@@ -130,8 +135,10 @@ class Synchroniser:
                 error,
                 exc_info=not isinstance(error, StripeError),
             )
-            return error
-        return None
+            if isinstance(error, StripeRateLimited):
+                return "rate_limited", error
+            return "gave_up" if gave_up else "failed", error
+        return "done", None
 
     def now(self, target: str, *, wait: timedelta) -> bool:
         """

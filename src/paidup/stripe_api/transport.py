@@ -8,11 +8,13 @@ doesn't repeat a 429, which Stripe answers before it does any work: that is done
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
 import stripe
 
+from paidup import metrics
 from paidup.stripe_api.budget import Budget, is_in_background, patience
 
 _Answer = tuple[Any, int, Mapping[str, str]]
@@ -41,7 +43,7 @@ class Transport(stripe.RequestsClient):
         while True:
             tries += 1
             with self._budget.slot(endpoint):
-                answer: _Answer = super().request(method, url, headers, post_data)
+                answer = self._measured(endpoint, method, url, headers, post_data)
             body, status, sent = answer
             if status != 429:
                 return answer
@@ -49,6 +51,16 @@ class Transport(stripe.RequestsClient):
             wait = self._budget.limited(endpoint, _reason(body, sent), retry_after=retry_after, tries=tries)
             if is_in_background() or sent.get("Stripe-Should-Retry") == "true" or not patience().wait(wait):
                 return answer
+
+    def _measured(self, endpoint: str, *arguments: Any) -> _Answer:
+        began, status = perf_counter(), "none"
+        try:
+            answer: _Answer = super().request(*arguments)
+            status = str(answer[1])
+        finally:
+            metrics.stripe_requests.labels(endpoint, status).inc()
+            metrics.stripe_request_seconds.labels(endpoint).observe(perf_counter() - began)
+        return answer
 
 
 def endpoint_of(method: str, url: str) -> str:
