@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from paidup import fast_json
 from paidup.errors import DatabaseUnavailable
 
 _Found = TypeVar("_Found")
@@ -125,13 +126,24 @@ def _engine(url: str, pool_size: int) -> Engine:
     # Parameters are payloads, names and e-mails: they don't belong in an error's text, nor so in a log.
     if url.startswith("sqlite"):
         engine = create_engine(
-            url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False}, hide_parameters=True
+            url,
+            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+            json_serializer=fast_json.dumps,
+            json_deserializer=fast_json.loads,
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, pool_timeout=10, hide_parameters=True
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        json_serializer=fast_json.dumps,
+        json_deserializer=fast_json.loads,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare_postgresql)
     return engine

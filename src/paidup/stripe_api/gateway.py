@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, cast
 import stripe
 from stripe import StripeObject
 
+from paidup import fast_json
 from paidup.core.parse import PORTAL_MARK, reference
 from paidup.errors import StripeNotFound
 from paidup.stripe_api.budget import Budget, in_background
 from paidup.stripe_api.failures import translated
-from paidup.stripe_api.transport import Transport
+from paidup.stripe_api.transport import Transport, unparsed
 from paidup.stripe_api.version import API_VERSION
 
 Json = dict[str, Any]
@@ -38,9 +39,9 @@ _LISTS: Mapping[str, tuple[str, Params]] = {
 
 
 class RawPage(NamedTuple):
-    """A page of a list: Stripe's JSON as text, its objects, and whether there are more after them."""
+    """A page of a list: Stripe's JSON, its objects, and whether there are more after them."""
 
-    text: str
+    json: bytes
     bodies: list[Json]
     has_more: bool
 
@@ -84,12 +85,12 @@ class Gateway:
         """
         A page of everything of one kind there is in the account, newest first.
 
-        Each object has the shape in which it is synchronised. It is plain JSON, because objects of the SDK cost many
-        times as much to build. `created_from` is in Unix seconds; what is older is left out.
+        Each object has the shape in which it is synchronised. It is plain JSON, because what the SDK builds costs many
+        times as much. `created_from` is in Unix seconds; what is older is left out.
         """
         path, params = _LISTS[kind]
-        with translated(f"list every {kind}"), in_background():
-            answer = self._client.raw_request(
+        with translated(f"list every {kind}"), in_background(), unparsed() as answers:
+            self._client.raw_request(
                 "get",
                 path,
                 limit=_PAGE,
@@ -97,8 +98,8 @@ class Gateway:
                 **({"starting_after": after} if after else {}),
                 **({"created": {"gte": created_from}} if created_from is not None else {}),
             )
-            found = cast(Json, answer.data)
-            return RawPage(answer.body, found["data"], found["has_more"])
+        found = fast_json.loads(answers[-1])
+        return RawPage(answers[-1], found["data"], found["has_more"])
 
     def complete_items(self, subscription: Json) -> None:
         """Give a subscription all its items; a list brings the first of them only."""

@@ -7,7 +7,6 @@ account is. Every page is read: a list ends where Stripe says that there is no m
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import zlib
@@ -19,6 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
+from paidup import fast_json
 from paidup.errors import StripeNotFound, StripeRateLimited
 from paidup.stripe_api.budget import in_background
 from paidup.stripe_api.gateway import Gateway
@@ -48,7 +48,7 @@ class _Packed:
     fetched_at: datetime
 
     def unpacked(self) -> Page:
-        parsed = json.loads(zlib.decompress(self.text))
+        parsed = fast_json.loads(zlib.decompress(self.text))
         return Page(parsed["data"], not parsed["has_more"], self.fetched_at)
 
 
@@ -138,7 +138,7 @@ class Pages:
                 if self._waiting.empty():
                     self._put(Page(page.bodies, not has_more, fetched_at))
                 else:
-                    self._put(_Packed(zlib.compress(page.text.encode(), 1), fetched_at))
+                    self._put(_Packed(zlib.compress(page.json, 1), fetched_at))
         finally:
             self._put(None)
 

@@ -7,7 +7,9 @@ doesn't repeat a 429, which Stripe answers before it does any work: that is done
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +21,25 @@ from paidup.stripe_api.budget import Budget, is_in_background, patience
 
 _Answer = tuple[Any, int, Mapping[str, str]]
 _NAMESPACES = frozenset({"billing", "billing_portal", "checkout", "entitlements", "test_helpers"})
+
+
+_aside: ContextVar[list[bytes] | None] = ContextVar("paidup_aside", default=None)
+
+
+@contextmanager
+def unparsed() -> Iterator[list[bytes]]:
+    """
+    The bodies of what succeeds in this block, which the SDK sees nothing of.
+
+    It would write each into a log line, used or not, and read it into ordered dictionaries: a tenth of a second for a
+    thousand objects.
+    """
+    bodies: list[bytes] = []
+    token = _aside.set(bodies)
+    try:
+        yield bodies
+    finally:
+        _aside.reset(token)
 
 
 class Transport(stripe.RequestsClient):
@@ -45,6 +66,9 @@ class Transport(stripe.RequestsClient):
             with self._budget.slot(endpoint):
                 answer = self._measured(endpoint, method, url, headers, post_data)
             body, status, sent = answer
+            if status == 200 and (aside := _aside.get()) is not None:
+                aside.append(body)
+                return b"{}", status, sent
             if status != 429:
                 return answer
             retry_after = _seconds(sent.get("Retry-After"))

@@ -92,16 +92,19 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
         wanted = params.get(name)
         if wanted is not None and engine.store.get(wanted, name) is None:
             raise invalid(f"No such {name}: '{wanted}'", param=name, code="resource_missing")
-    found = engine.store.scan("invoice") if customer is None else engine.store.of_customer("invoice", customer)
-    return [
-        invoice
-        for invoice in found
-        if (customer is not None or subscription is not None or invoice["test_clock"] is None)
-        and (subscription is None or invoicing.subscription_of(invoice) == subscription)
-        and status in (None, invoice["status"])
-        and method in (None, invoice["collection_method"])
-        and is_due(invoice["due_date"])
-    ]
+    store = engine.store
+    found = list(store.scan("invoice") if customer is None else store.of_customer("invoice", customer))
+    if customer is None and subscription is None:
+        found = [each for each in found if each["test_clock"] is None]
+    if subscription is not None:
+        found = [each for each in found if invoicing.subscription_of(each) == subscription]
+    if status is not None:
+        found = [each for each in found if each["status"] == status]
+    if method is not None:
+        found = [each for each in found if each["collection_method"] == method]
+    if "due_date" in params:
+        found = [each for each in found if is_due(each["due_date"])]
+    return found
 
 
 def finalize(engine: Engine, ids: list[str], params: Params) -> Reply:

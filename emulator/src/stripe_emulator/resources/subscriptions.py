@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import collection, discounts, sending, standing, taxes, usage
@@ -221,23 +222,35 @@ def listing(engine: Engine, ids: list[str], params: Params) -> Reply:
     price, plan = params.get("price"), params.get("plan")
     collection_method, tax = params.get("collection_method"), params.at("automatic_tax").get("enabled")
     ends, starts = range_of(params, "current_period_end"), range_of(params, "current_period_start")
+    is_bounded = "current_period_end" in params or "current_period_start" in params
     for name, kind in (("customer", "customer"), ("price", "price"), ("plan", "price")):
         wanted = params.get(name)
         if wanted is not None and engine.store.get(wanted, kind) is None:
             raise invalid(f"No such {name}: '{wanted}'", param=name, code="resource_missing")
     store = engine.store
-    found = store.scan("subscription") if customer is None else store.of_customer("subscription", customer)
-    return [
-        subscription
-        for subscription in found
-        if _has_status(subscription, status)
-        and (customer is not None or subscription["test_clock"] == clock)
-        and all(wanted is None or _has_price(subscription, wanted) for wanted in (price, plan))
-        and collection_method in (None, subscription["collection_method"])
-        and tax in (None, subscription["automatic_tax"]["enabled"])
-        and ends(min(item["current_period_end"] for item in subscription["items"]))
-        and starts(max(item["current_period_start"] for item in subscription["items"]))
-    ]
+    found = list(store.scan("subscription") if customer is None else store.of_customer("subscription", customer))
+    # One condition after the other, each only if it was asked for: lists of thousands are read page by page.
+    if customer is None:
+        found = [each for each in found if each["test_clock"] == clock]
+    if status != "all":
+        found = [each for each in found if _has_status(each, status)]
+    for wanted in (price, plan):
+        if wanted is not None:
+            found = [each for each in found if _has_price(each, wanted)]
+    if collection_method is not None:
+        found = [each for each in found if each["collection_method"] == collection_method]
+    if tax is not None:
+        found = [each for each in found if each["automatic_tax"]["enabled"] == tax]
+    if is_bounded:
+        found = [each for each in found if _is_within(each, starts, ends)]
+    return found
+
+
+def _is_within(subscription: Json, starts: Callable[[int], bool], ends: Callable[[int], bool]) -> bool:
+    items = subscription["items"]
+    return ends(min(item["current_period_end"] for item in items)) and starts(
+        max(item["current_period_start"] for item in items)
+    )
 
 
 def _has_price(subscription: Json, price: str) -> bool:
@@ -249,8 +262,6 @@ def _has_status(subscription: Json, wanted: str | None) -> bool:
     match wanted:
         case None:
             return bool(status != "canceled")
-        case "all":
-            return True
         case "ended":
             return status in standing.ENDED
         case _:
