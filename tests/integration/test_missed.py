@@ -170,10 +170,11 @@ def test_events_that_show_up_late_are_filled_all_the_same(
 
 
 def test_the_cursor_only_moves_forward(database: Database, stripe: Emulator) -> None:
+    now = stripe.now
     for hours in (5, 3):
         with database.write() as session:
-            event_cursors.advance(session, livemode=False, to=stripe.now + timedelta(hours=hours))
-    assert cursor(database) == stripe.now + timedelta(hours=5)
+            event_cursors.advance(session, livemode=False, to=now + timedelta(hours=hours))
+    assert cursor(database) == now + timedelta(hours=5)
 
 
 def test_events_that_lead_nowhere_are_not_stored(billing: Billing, stripe: Emulator, database: Database) -> None:
