@@ -6,7 +6,6 @@ Every verb is synchronous and safe to call from any thread; `AsyncBilling` has t
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from paidup import gate, inbox, outbox
+from paidup import fast_json, gate, inbox, outbox
 from paidup.adoption import OwnerOf
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
@@ -317,7 +316,7 @@ class Billing:
             now=now,
         )
         try:
-            event = events.parse(json.loads(body))
+            event = events.parse(fast_json.loads(body))
         except (ValueError, RecursionError) as error:
             raise InvalidPayload(f"the body is not a Stripe event: {error}", remedy="send Stripe's bytes") from error
         route = targets.route(event, livemode=self._livemode, api_version=self.gateway.api_version)

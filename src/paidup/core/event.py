@@ -47,7 +47,7 @@ class Event:
 
 def parse(body: object) -> Event:
     """Read an event of either style. Raises NotAnEvent."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise NotAnEvent("the body is not a JSON object")
     kind = body.get("object")
     if kind not in ("event", "v2.core.event"):
@@ -59,10 +59,10 @@ def parse(body: object) -> Event:
 
 def _snapshot(body: Mapping[str, Any]) -> Event:
     data = body.get("data")
-    subject = data.get("object") if isinstance(data, Mapping) else None
-    if not isinstance(subject, Mapping):
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict):
         raise NotAnEvent("the event has no data.object")
-    before = data.get("previous_attributes") or {} if isinstance(data, Mapping) else {}
+    before = data.get("previous_attributes") or {} if isinstance(data, dict) else {}
     object_id = subject.get("id")
     if subject.get("object") == "customer":
         customer = object_id
@@ -87,7 +87,7 @@ def _snapshot(body: Mapping[str, Any]) -> Event:
 
 def _thin(body: Mapping[str, Any]) -> Event:
     related = body.get("related_object")
-    related = related if isinstance(related, Mapping) else {}
+    related = related if isinstance(related, dict) else {}
     object_type, object_id = _text(related.get("type")), _text(related.get("id"))
     return Event(
         id=body["id"],

@@ -150,7 +150,15 @@ def _engine(url: str, pool_size: int) -> Engine:
 
 
 def _committing_by_itself(url: str) -> Engine:
-    engine = create_engine(url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    engine = create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        isolation_level="AUTOCOMMIT",
+        json_serializer=fast_json.dumps,
+        json_deserializer=fast_json.loads,
+        hide_parameters=True,
+    )
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 

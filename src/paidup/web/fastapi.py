@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from paidup import fast_json
 from paidup.async_billing import AsyncBilling
 from paidup.billing import Billing
 from paidup.checkout import Checkout
@@ -170,7 +171,8 @@ class BillingRoutes:
                 # A secret of another endpoint or mode looks like silence otherwise.
                 logger.warning("a webhook was refused: %s", error)
                 raise
-            return JSONResponse({"event": receipt.event_id, "state": receipt.state, "reason": receipt.reason})
+            said = {"event": receipt.event_id, "state": receipt.state, "reason": receipt.reason}
+            return Response(fast_json.dumps(said), media_type="application/json")
 
         # Both forms are real routes: Stripe takes a redirect for a failure. They have no dependencies, so that they
         # are Starlette's own, which cost half as much.
