@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from paidup.core.subscription import Subscription
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
 from paidup.database.engine import Database
+from paidup.database.event_filter import EventFilter
 from paidup.database.health import gather
 from paidup.database.tables import OwnerMapping, StoredChange, StoredEvent, SyncTarget
 from paidup.errors import (
@@ -337,25 +339,13 @@ class Billing:
         """
         Received events, newest first.
 
-        `state` is pending, done, ignored or failed; `type` may end with an asterisk; `customer` is `cus_…`; `since` and
-        `before` are about when they were received.
+        `state` is pending, done, ignored or failed; `type` may end with an asterisk; `customer` is `cus_…` or an owner;
+        `since` and `before` are about when they were received. Raises CustomerNotFound for an owner without one.
         """
-        query = select(StoredEvent).order_by(StoredEvent.received_at.desc(), StoredEvent.id).limit(limit)
-        if state is not None:
-            query = query.where(StoredEvent.state == state)
-        if type is not None:
-            begins = StoredEvent.type.startswith(type.removesuffix("*"), autoescape=True)
-            query = query.where(begins if type.endswith("*") else StoredEvent.type == type)
-        if customer is not None:
-            query = query.where(StoredEvent.target == targets.customer(customer))
-        if reason is not None:
-            query = query.where(StoredEvent.reason == reason)
-        if since is not None:
-            query = query.where(StoredEvent.received_at >= since)
-        if before is not None:
-            query = query.where(StoredEvent.received_at < before)
+        wanted = EventFilter(state, type, self._named_customer(customer), reason, since, before)
+        query = select(StoredEvent).where(*wanted.conditions())
         with self._database.read() as session:
-            return list(session.scalars(query))
+            return list(session.scalars(query.order_by(StoredEvent.received_at.desc(), StoredEvent.id).limit(limit)))
 
     def event(self, event_id: str) -> StoredEvent:
         """One received event. Raises EventNotFound."""
@@ -371,6 +361,42 @@ class Billing:
             raise ValueError(f"event {event_id!r} was ignored and names nothing to synchronise")
         self._database.run(lambda session: inbox.replay(session, event_id, now=self._clock()))
         self._wake_up.give()
+
+    def replay_events(
+        self,
+        *,
+        state: str | None = None,
+        type: str | None = None,
+        customer: str | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
+    ) -> int:
+        """
+        Process all these events again, as `events` would list them, but for those that name nothing; how many.
+
+        Events of one customer cost one look at Stripe, however many they are.
+        """
+        wanted = EventFilter(state, type, self._named_customer(customer), reason, since, before)
+        count = 0
+        after: str | None = ""
+        while after is not None:
+            found, after = self._database.run(
+                partial(inbox.replay_some, conditions=wanted.conditions(), after=after, now=self._clock())
+            )
+            count += found
+        self._wake_up.give()
+        return count
+
+    def _named_customer(self, owner_or_customer: str | None) -> str | None:
+        """A customer's id, given by itself or by the owner. Raises CustomerNotFound for an owner without one."""
+        if owner_or_customer is None or owner_or_customer.startswith("cus_"):
+            return owner_or_customer
+        with self._database.read() as session:
+            mapping = session.get(OwnerMapping, (check_owner(owner_or_customer), self._livemode))
+        if mapping is None or mapping.customer_id is None:
+            raise CustomerNotFound(f"no customer for owner {owner_or_customer!r} yet", remedy="start a checkout first")
+        return mapping.customer_id
 
     def fill_missed_events(self, *, on_progress: Callable[[Progress], None] | None = None) -> Filled:
         """
@@ -455,15 +481,7 @@ class Billing:
 
         Raises CustomerNotFound for an owner without one, StripeError, StripeUnavailable when `wait` runs out.
         """
-        customer_id = owner_or_customer
-        if not owner_or_customer.startswith("cus_"):
-            with self._database.read() as session:
-                mapping = session.get(OwnerMapping, (check_owner(owner_or_customer), self._livemode))
-            if mapping is None or mapping.customer_id is None:
-                raise CustomerNotFound(
-                    f"no customer for owner {owner_or_customer!r} yet", remedy="start a checkout first"
-                )
-            customer_id = mapping.customer_id
+        customer_id = str(self._named_customer(owner_or_customer))
         if not self._synchroniser.now(targets.customer(customer_id), wait=wait):
             raise StripeUnavailable("another worker holds this customer", remedy="try again in a minute")
         self._wake_up.give()

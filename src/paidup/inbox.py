@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -194,6 +194,31 @@ def replay(session: Session, event_id: str, *, now: datetime, only_failed: bool 
     _start_again(row)
     session.flush()
     return True
+
+
+def replay_some(
+    session: Session, *, conditions: Sequence[ColumnElement[bool]], after: str, now: datetime, most: int = 500
+) -> tuple[int, str | None]:
+    """
+    Process events again that name something: the next ones of those meant, in order of id; how many.
+
+    Also the id to go on after, None when there are no more.
+    """
+    rows = session.execute(
+        select(StoredEvent.id, StoredEvent.target)
+        .where(*conditions, StoredEvent.target.is_not(None), StoredEvent.id > after)
+        .order_by(StoredEvent.id)
+        .limit(most)
+    ).all()
+    if rows:
+        arrivals.ask(session.connection(), Counter(str(row.target) for row in rows), now=now, lead=LEAD)
+        session.execute(
+            update(StoredEvent)
+            .where(StoredEvent.id.in_(_locked([row.id for row in rows])))
+            .values(state="pending", error=None, reason=None, processed_at=None)
+            .execution_options(synchronize_session=False)
+        )
+    return len(rows), rows[-1].id if len(rows) == most else None
 
 
 def retry_given_up(session: Session, *, now: datetime) -> int:

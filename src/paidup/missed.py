@@ -95,7 +95,7 @@ class MissedEvents:
         found = []
         for body in bodies:
             event = events.parse(body)
-            route = targets.route(event, livemode=self._livemode)
+            route = targets.route(event, livemode=self._livemode, api_version=self._gateway.api_version)
             if route.target is not None:
                 payload = json.dumps(body) if self._keep_payloads else ""
                 found.append(inbox.Delivery(event, route, payload, inbox.FROM_API, now))

@@ -256,6 +256,40 @@ class TestEvents:
         said = paidup("events", "replay", "evt_1")
         assert (said.code, "was ignored" in said.err) == (1, True)
 
+    def test_events_are_replayed_by_description(
+        self, paidup: Paidup, billing: Billing, subscriber: str, stripe: Emulator
+    ) -> None:
+        for event in stripe.events():
+            deliver(billing, event)
+        deliver(billing, an_event())
+        deliver(billing, an_event(id="evt_2", type="topup.created", data={"object": {"id": "tu_1", "object": "topup"}}))
+        assert paidup("worker", "--once").code == 0
+        assert paidup("events", "replay", "--type", "customer.*", "--customer", "cus_nobody", "--json").json == {
+            "replayed": 1
+        }
+        assert [each["target"] for each in paidup("queue", "--json").json] == ["customer:cus_nobody"]
+        assert paidup("worker", "--once").code == 0
+        (listed,) = paidup("events", "list", "--customer", "cus_nobody", "--json").json
+        assert (listed["state"], listed["reason"]) == ("ignored", "foreign_customer")
+        theirs = len(paidup("events", "list", "--customer", subscriber, "--json").json)
+        assert theirs > 1
+        said = paidup("events", "replay", "--customer", subscriber)
+        assert said.out.strip() == f"{theirs} events will be processed again"
+        assert paidup("events", "replay", "--reason", "unknown_type").out.strip() == "0 events will be processed again"
+        assert paidup("worker", "--once").code == 0
+        assert paidup("queue", "--json").json == []
+
+    @pytest.mark.parametrize("arguments", [(), ("evt_1", "--state", "failed")])
+    def test_a_replay_of_nothing_or_of_both_is_wrong_usage(
+        self, paidup: Paidup, configured: None, arguments: tuple[str, ...]
+    ) -> None:
+        said = paidup("events", "replay", *arguments)
+        assert (said.code, "name an event, or describe some" in said.err) == (2, True)
+
+    def test_events_of_an_owner_without_a_customer_are_told_so(self, paidup: Paidup, configured: None) -> None:
+        said = paidup("events", "list", "--customer", "user:none")
+        assert (said.code, "no customer for owner 'user:none' yet" in said.err) == (1, True)
+
     def test_events_that_never_came_are_fetched(
         self, paidup: Paidup, billing: Billing, stripe: Emulator, configured: None
     ) -> None:

@@ -274,3 +274,22 @@ def test_old_events_are_forgotten_once_they_are_done_with(database: Database) ->
         assert inbox.forget(session, before=later) == 1
     with database.read() as session:
         assert set(session.scalars(select(StoredEvent.id))) == {"evt_waiting", "evt_young"}
+
+
+def test_many_events_are_replayed_some_at_a_time(database: Database) -> None:
+    for number in range(5):
+        accept(database, f"evt_{number}")
+    finish(database, claimed(database))
+    later, found, after = NOW + timedelta(hours=1), [], ""
+    while True:
+        with database.write() as session:
+            count, next_one = inbox.replay_some(session, conditions=[], after=after, now=later, most=2)
+        found.append(count)
+        if next_one is None:
+            break
+        after = next_one
+    assert found == [2, 2, 1]
+    taken = claimed(database, now=later + inbox.DEBOUNCE)
+    assert sorted(taken.event_ids) == [f"evt_{number}" for number in range(5)]
+    finish(database, taken, now=later)
+    assert claim(database, now=later + timedelta(days=1)) is None

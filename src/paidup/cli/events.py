@@ -18,29 +18,41 @@ app = typer.Typer(help="Look at received webhooks, and process them again.", no_
 _STATES = ("pending", "done", "ignored", "failed")
 
 
+def _checked(state: str | None) -> str | None:
+    if state is not None and state not in _STATES:
+        raise typer.BadParameter(f"choose one of: {', '.join(_STATES)}")
+    return state
+
+
+State = typer.Option(None, callback=_checked, help=f"Only those that are {', '.join(_STATES)}.")
+Type = typer.Option(None, help="Only this type; invoice.* for all of a kind.")
+OfCustomer = typer.Option(None, help="Only those that lead to this customer, given by cus_… or by the owner.")
+Reason = typer.Option(None, help="Only those ignored for this reason, such as unknown_type.")
+Since = typer.Option(None, help="Only those received since then (UTC).")
+Before = typer.Option(None, help="Only those received before then (UTC).")
+
+
 @app.command("list")
 def list_events(
-    state: str | None = typer.Option(None, help=f"Only those that are {', '.join(_STATES)}."),
-    type: str | None = typer.Option(None, help="Only this type; invoice.* for all of a kind."),
-    customer: str | None = typer.Option(None, help="Only those that lead to this customer (cus_…)."),
-    reason: str | None = typer.Option(None, help="Only those ignored for this reason, such as unknown_type."),
-    since: datetime | None = typer.Option(None, help="Only those received since then (UTC)."),
-    before: datetime | None = typer.Option(None, help="Only those received before then (UTC); to page back."),
-    limit: int = typer.Option(50, min=1, max=1000, help="How many at most, newest first."),
+    state: str | None = State,
+    type: str | None = Type,
+    customer: str | None = OfCustomer,
+    reason: str | None = Reason,
+    since: datetime | None = Since,
+    before: datetime | None = Before,
+    limit: int = typer.Option(50, min=1, max=1000, help="How many at most, newest first; --before pages back."),
     app_path: str = App,
     as_json: bool = AsJson,
 ) -> None:
     """List received events, newest first."""
-    if state is not None and state not in _STATES:
-        raise typer.BadParameter(f"choose one of: {', '.join(_STATES)}", param_hint="--state")
     with opened(app_path) as billing:
         found = billing.events(
             state=state,
             type=type,
             customer=customer,
             reason=reason,
-            since=since.replace(tzinfo=UTC) if since else None,
-            before=before.replace(tzinfo=UTC) if before else None,
+            since=_in_utc(since),
+            before=_in_utc(before),
             limit=limit,
         )
     columns = ("id", "type", "state", "reason", "target", "received_at", "deliveries")
@@ -65,13 +77,37 @@ def show_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = A
 
 
 @app.command("replay")
-def replay_event(event_id: str = typer.Argument(help="evt_…"), app_path: str = App, as_json: bool = AsJson) -> None:
+def replay_events(
+    event_id: str | None = typer.Argument(None, help="evt_…; without it, all that the options describe."),
+    state: str | None = State,
+    type: str | None = Type,
+    customer: str | None = OfCustomer,
+    reason: str | None = Reason,
+    since: datetime | None = Since,
+    before: datetime | None = Before,
+    app_path: str = App,
+    as_json: bool = AsJson,
+) -> None:
     """
-    Process an event again: what it names is fetched from Stripe and stored anew. A worker does it.
+    Process an event again, or many: what they name is fetched from Stripe and stored anew. A worker does it.
 
     Exit code 1 when there is no such event, or when it names nothing to fetch.
     """
+    described = (state, type, customer, reason, since, before)
+    if (event_id is None) is (not any(described)):
+        raise fail("name an event, or describe some with --state, --type, --customer, --reason or a time", code=2)
     with opened(app_path) as billing:
+        if event_id is None:
+            count = billing.replay_events(
+                state=state,
+                type=type,
+                customer=customer,
+                reason=reason,
+                since=_in_utc(since),
+                before=_in_utc(before),
+            )
+            say(f"{count} events will be processed again", {"replayed": count}, as_json=as_json)
+            return
         if billing.event(event_id).target is None:
             raise fail(f"{event_id} was ignored and names nothing to fetch")
         billing.replay(event_id)
@@ -110,3 +146,7 @@ def _row(event: StoredEvent) -> dict[str, object]:
         "deliveries": event.deliveries,
         "source": "api" if event.secret == inbox.FROM_API else "webhook",
     }
+
+
+def _in_utc(given: datetime | None) -> datetime | None:
+    return given.replace(tzinfo=UTC) if given else None
