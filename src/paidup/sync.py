@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any, TypeVar
 
@@ -218,7 +219,7 @@ class Synchroniser:
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
         # Another app on the same account may be a busy one: what is nobody's here costs one call and no more.
-        stranger = None if is_known else self._find_customer(customer_id)
+        stranger = None if is_known else self._find_customer(customer_id, is_known=False)
         if stranger is not None and not parse.names_an_owner(stranger):
             wanted = frozenset({Part.CUSTOMER})
         fetched = self._fetch(customer_id, wanted, sessions, stranger)
@@ -239,8 +240,19 @@ class Synchroniser:
         calls = self._calls if is_in_background() else self._users_calls
         return calls.submit(copy_context().run, call, *arguments)
 
-    def _find_customer(self, customer_id: str) -> Json:
-        return self._gateway.find_customer(customer_id) or {"id": customer_id, "deleted": True}
+    def _find_customer(self, customer_id: str, *, is_known: bool) -> Json:
+        """
+        What Stripe has; a stub with `deleted` for one it doesn't know. Raises StripeNotFound for a known one, live.
+
+        A customer who was deleted is still found, as a stub of Stripe's own. Test data may be wiped; live, nothing
+        vanishes, and it is the key that is wrong: all customers would seem deleted, and lose what they pay for.
+        """
+        found = self._gateway.find_customer(customer_id)
+        if found is None and is_known and self._livemode:
+            raise StripeNotFound(
+                f"Stripe does not know customer {customer_id}", remedy="is STRIPE_SECRET_KEY of the right account?"
+            )
+        return found or {"id": customer_id, "deleted": True}
 
     def _fetch(
         self, customer_id: str, wanted: frozenset[Part], sessions: list[str], customer_body: Json | None
@@ -248,7 +260,7 @@ class Synchroniser:
         """The wanted parts, at most three calls and one for each open Checkout, side by side."""
         gateway = self._gateway
         asks = customer_body is None and Part.CUSTOMER in wanted
-        customer = self._call(self._find_customer, customer_id) if asks else None
+        customer = self._call(partial(self._find_customer, is_known=True), customer_id) if asks else None
         subscriptions = self._call(gateway.list_subscriptions, customer_id) if Part.SUBSCRIPTIONS in wanted else None
         invoices = self._call(gateway.list_invoices, customer_id) if Part.INVOICES in wanted else None
         checkouts = {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from paidup import Billing, CustomerNotFound
+from paidup import Billing, CustomerNotFound, StripeNotFound
+from paidup.core import targets
 from paidup.database import store
 from paidup.database.engine import Database
+from paidup.database.tables import OwnerMapping
+from paidup.handlers import Handlers
 from paidup.models import Customer, Invoice, Price, Product, Subscription, SubscriptionItem
+from paidup.stripe_api.gateway import Gateway
+from paidup.sync import Synchroniser
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.deliveries import a_hurrying_clock, deliver
@@ -50,6 +56,37 @@ def test_a_live_key_sees_nothing_of_test_mode(
             assert set(session.scalars(select(model.livemode))) == {False}
     database.close()
     assert in_test_mode.access(OWNER).plan == "pro"
+
+
+def test_a_live_key_of_another_account_takes_nothing_from_anybody(
+    in_test_mode: Billing, stripe: Emulator, database_url: str
+) -> None:
+    """H42: that account knows none of our customers, which is no reason to take them for deleted."""
+    database = Database(database_url)
+    with database.write() as session:
+        for model in (Customer, Invoice, OwnerMapping, Price, Product, Subscription, SubscriptionItem):
+            session.execute(update(model).values(livemode=True))
+    [customer_id] = [event["data"]["object"]["id"] for event in stripe.events("customer.created")]
+    with Emulator(port=0) as another, ThreadPoolExecutor(4) as calls:
+        synchroniser = Synchroniser(
+            database=database,
+            gateway=Gateway("sk_test_of_another_account", api_base=another.url),
+            catalog=in_test_mode.catalog,
+            handlers=Handlers(),
+            livemode=True,
+            clock=a_hurrying_clock(),
+            calls=calls,
+            users_calls=calls,
+        )
+        with pytest.raises(StripeNotFound, match="is STRIPE_SECRET_KEY of the right account"):
+            synchroniser.now(targets.customer(customer_id), wait=timedelta(seconds=5))
+    with database.read() as session:
+        customer = session.get_one(Customer, customer_id)
+        [subscription] = session.scalars(select(Subscription))
+        assert (customer.deleted, subscription.status) == (False, "active")
+    [waiting] = in_test_mode.queue()
+    assert "does not know customer" in str(waiting.last_error)
+    database.close()
 
 
 def test_what_a_live_key_does_not_find_is_not_gone_in_test_mode(in_test_mode: Billing, database_url: str) -> None:
