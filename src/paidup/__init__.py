@@ -52,7 +52,7 @@ from paidup.errors import (
     UnknownPlan,
 )
 from paidup.inbox import Receipt
-from paidup.missed import Filled
+from paidup.reconciliation.missed import Filled
 from paidup.settings import Settings
 from paidup.web.owner import Owner
 from paidup.worker import Worker

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from paidup.adoption import OwnerOf
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
@@ -15,7 +14,8 @@ from paidup.core.invoice import Invoice
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.inbox import Receipt
-from paidup.missed import Filled
+from paidup.reconciliation.adoption import OwnerOf
+from paidup.reconciliation.missed import Filled
 
 
 class AsyncBilling:

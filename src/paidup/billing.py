@@ -19,7 +19,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from paidup import fast_json, gate, inbox, outbox
-from paidup.adoption import OwnerOf
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
 from paidup.checkout import Checkout, Checkouts
@@ -51,9 +50,10 @@ from paidup.errors import (
 from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
 from paidup.metrics import HealthCollector
-from paidup.missed import Filled, MissedEvents
 from paidup.portal import Portal
-from paidup.reconcile import Reconciler
+from paidup.reconciliation.adoption import OwnerOf
+from paidup.reconciliation.missed import Filled, MissedEvents
+from paidup.reconciliation.reconciler import Reconciler
 from paidup.refusals import Refusals
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from paidup import adoption
-from paidup.adoption import OwnerOf
-from paidup.comparison import Comparison
 from paidup.core import parse, targets
 from paidup.core.differences import Difference
 from paidup.database import adoptions, mirror
 from paidup.database.rows import Row
+from paidup.reconciliation import adoption
+from paidup.reconciliation.adoption import OwnerOf
+from paidup.reconciliation.comparison import Comparison
 from paidup.stripe_api.listing import Page
 
 

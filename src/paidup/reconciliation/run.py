@@ -20,17 +20,17 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from paidup import inbox
-from paidup.adoption import OwnerOf
-from paidup.comparison import Comparison, Verdict
 from paidup.core import targets
 from paidup.core.differences import Difference
 from paidup.core.place import Place
 from paidup.core.reconciliation import CATALOG, LISTED, Progress
 from paidup.database import adoptions, mirror, reconciliations
 from paidup.database.engine import Database
-from paidup.mending import Mender
-from paidup.missed import MissedEvents
-from paidup.page_sorting import Sorting, Work, holders_of
+from paidup.reconciliation.adoption import OwnerOf
+from paidup.reconciliation.comparison import Comparison, Verdict
+from paidup.reconciliation.mending import Mender
+from paidup.reconciliation.missed import MissedEvents
+from paidup.reconciliation.page_sorting import Sorting, Work, holders_of
 from paidup.stripe_api.budget import in_background
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.listing import Page, Pages, patiently

@@ -18,16 +18,16 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from paidup.adoption import OwnerOf
-from paidup.comparison import Comparison
 from paidup.core.catalog import Catalog
 from paidup.core.reconciliation import Reconciliation
 from paidup.database import adoptions, reconciliations
 from paidup.database.engine import Database
 from paidup.database.tables import ReconciliationRun
 from paidup.errors import BillingError, ReconciliationRunning
-from paidup.missed import MissedEvents
-from paidup.reconciliation_run import Interrupted, OnProgress, Run
+from paidup.reconciliation.adoption import OwnerOf
+from paidup.reconciliation.comparison import Comparison
+from paidup.reconciliation.missed import MissedEvents
+from paidup.reconciliation.run import Interrupted, OnProgress, Run
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
 
