@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from queue import SimpleQueue
 from time import monotonic
 from typing import TypeVar
 
@@ -155,17 +156,19 @@ class Worker:
 
         A second signal ends the process there and then.
         """
-        ended = threading.Event()
+        # Not an Event: its lock may be in the hands of the very thread that the signal interrupts, which then waits for
+        # itself, for ever. A SimpleQueue may be put to from anywhere.
+        ended: SimpleQueue[None] = SimpleQueue()
 
         def end(*_: object) -> None:
             for number in _ENDING:
                 signal.signal(number, signal.SIG_DFL)
-            ended.set()
+            ended.put(None)
 
         for number in _ENDING:
             signal.signal(number, end)
         self.start()
-        ended.wait()
+        ended.get()
         return self.stop()
 
     def run_until_idle(self, timeout: float = 30.0) -> None:
