@@ -48,6 +48,7 @@ from paidup.errors import (
     StripeRejected,
     StripeUnauthorized,
     StripeUnavailable,
+    SubscriptionRefused,
     UnknownInterval,
     UnknownPlan,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "StripeUnavailable",
     "Subscription",
     "SubscriptionItem",
+    "SubscriptionRefused",
     "UnknownInterval",
     "UnknownPlan",
     "Worker",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from paidup.billing import Billing
 from paidup.checkout import Checkout
@@ -13,6 +13,7 @@ from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
+from paidup.ending import When
 from paidup.inbox import Receipt
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled
@@ -88,6 +89,38 @@ class AsyncBilling:
     async def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
         """See `Billing.portal`."""
         return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow)
+
+    async def cancel(
+        self,
+        owner: str,
+        *,
+        group: str | None = None,
+        when: When = "period_end",
+        feedback: str | None = None,
+        comment: str | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Subscription:
+        """See `Billing.cancel`."""
+        return await asyncio.to_thread(
+            self.billing.cancel, owner, group=group, when=when, feedback=feedback, comment=comment, wait=wait
+        )
+
+    async def resume(
+        self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
+    ) -> Subscription:
+        """See `Billing.resume`."""
+        return await asyncio.to_thread(self.billing.resume, owner, group=group, wait=wait)
+
+    async def pause(
+        self,
+        owner: str,
+        *,
+        group: str | None = None,
+        until: datetime | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Subscription:
+        """See `Billing.pause`."""
+        return await asyncio.to_thread(self.billing.pause, owner, group=group, until=until, wait=wait)
 
     async def receive(self, body: bytes, signature: str | None) -> Receipt:
         """See `Billing.receive`."""

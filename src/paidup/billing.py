@@ -38,6 +38,7 @@ from paidup.database.engine import Database
 from paidup.database.event_filter import EventFilter
 from paidup.database.health import gather
 from paidup.database.tables import OwnerMapping, StoredChange, StoredEvent, SyncTarget
+from paidup.ending import Ending, When
 from paidup.errors import (
     CustomerNotFound,
     EventNotFound,
@@ -136,6 +137,15 @@ class Billing:
             gateway=self.gateway,
             catalog=self.catalog,
             customers=self._customers,
+            synchroniser=self._synchroniser,
+            livemode=self._livemode,
+            clock=clock,
+            returns=self._returns,
+        )
+        self._ending = Ending(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
             synchroniser=self._synchroniser,
             livemode=self._livemode,
             clock=clock,
@@ -276,6 +286,60 @@ class Billing:
 
     def _url(self, value: str) -> str:
         return safe_return_url(value, app_url=self.settings.app_url, allowed_hosts=self.settings.return_hosts)
+
+    # ending and coming back
+
+    def cancel(
+        self,
+        owner: str,
+        *,
+        group: str | None = None,
+        when: When = "period_end",
+        feedback: str | None = None,
+        comment: str | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Subscription:
+        """
+        End the owner's subscription at the end of what is paid for, or now; how it stands then.
+
+        `feedback` is one of Stripe's values, `comment` the owner's own words, at most 1,000 characters. Ended now, it
+        gives nothing back, and nothing more is collected: its open invoices and its drafts are voided. Ended at the
+        end of the period, invoices stay what they are. Repeating the call is safe, and finishes what was interrupted;
+        one that has ended already may be canceled `now` again. Raises SubscriptionRefused, InvalidRequest, StripeError.
+        """
+        found = self._ending.cancel(owner, group=group, when=when, feedback=feedback, comment=comment, wait=wait)
+        self._wake_up.give()
+        return found
+
+    def resume(self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)) -> Subscription:
+        """
+        Take back a cancellation, end a pause, or both; how the subscription stands then. One that runs stays as it is.
+
+        A subscription whose status is `paused` begins a new period and is charged for it. Raises SubscriptionRefused
+        with the right action: `checkout` when it is over, `fix_payment` when it is back only once an invoice is paid,
+        `update_payment_method` when there is no card; InvalidRequest, StripeError.
+        """
+        found = self._ending.resume(owner, group=group, wait=wait)
+        self._wake_up.give()
+        return found
+
+    def pause(
+        self,
+        owner: str,
+        *,
+        group: str | None = None,
+        until: datetime | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Subscription:
+        """
+        Pause the owner's subscription until then (aware), or until it is resumed; how it stands then.
+
+        Its invoices are void meanwhile, and the policy decides about access: by default there is none. Time that was
+        paid for is not given back. Raises SubscriptionRefused with the right action, InvalidRequest, StripeError.
+        """
+        found = self._ending.pause(owner, group=group, until=until, wait=wait)
+        self._wake_up.give()
+        return found
 
     # webhooks
 

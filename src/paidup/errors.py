@@ -18,6 +18,7 @@ BillingError
 ├── CheckoutNotFound, CustomerNotFound, EventNotFound   404
 ├── ReconciliationRunning                409  another runner is at it
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
+├── SubscriptionRefused                  409  it cannot end, pause or go on like this; `action` says what to do
 ├── AccessRefused                        402
 │   ├── NoSubscription
 │   ├── FeatureNotInPlan
@@ -287,6 +288,25 @@ class CheckoutRefused(BillingError):
 
     def _facts(self) -> Mapping[str, object]:
         return {"action": self.action, "plan": self.plan}
+
+
+class SubscriptionRefused(BillingError):
+    """
+    What was asked of the owner's subscription cannot be done as it stands.
+
+    `action` names the right way on: `checkout` (there is none, or it is over), `resume`, `cancel_now`, `fix_payment`,
+    `update_payment_method`, `plan_change` (a planned one is in the way) or `choose_group`.
+    """
+
+    code = "subscription_refused"
+    status = 409
+
+    def __init__(self, message: str, *, action: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.action = action
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"action": self.action}
 
 
 class AccessRefused(BillingError):

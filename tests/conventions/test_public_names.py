@@ -64,6 +64,7 @@ NAMES = [
     "StripeUnavailable",
     "Subscription",
     "SubscriptionItem",
+    "SubscriptionRefused",
     "UnknownInterval",
     "UnknownPlan",
     "Worker",

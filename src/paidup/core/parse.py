@@ -13,6 +13,7 @@ from typing import Any
 
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice
+from paidup.core.standing import Standing
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.core.timestamps import from_unix
 
@@ -98,6 +99,19 @@ def subscription(body: Json, *, plan: str | None = None, past_due_since: datetim
         metadata=dict(body.get("metadata") or {}),
         plan=plan,
         past_due_since=past_due_since,
+    )
+
+
+def standing(body: Json) -> Standing:
+    """A subscription with what decides how it may end, pause or go on."""
+    details = body.get("cancellation_details") or {}
+    return Standing(
+        subscription=subscription(body),
+        schedule=reference(body.get("schedule")),
+        is_resuming=body["status"] == "paused" and body.get("pending_update") is not None,
+        is_flexible=(body.get("billing_mode") or {}).get("type") == "flexible",
+        feedback=details.get("feedback"),
+        comment=details.get("comment"),
     )
 
 

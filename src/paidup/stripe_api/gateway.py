@@ -26,6 +26,7 @@ Json = dict[str, Any]
 Params = Mapping[str, Any]
 
 _PAGE = 100
+_WITH_METHOD: Any = {"expand": ["default_payment_method"]}
 
 _LISTS: Mapping[str, tuple[str, Params]] = {
     "product": ("/v1/products", {}),
@@ -145,6 +146,67 @@ class Gateway:
     def _items(self, subscription_id: str) -> list[Json]:
         page = self._v1.subscription_items.list({"subscription": subscription_id, "limit": _PAGE})
         return [_plain(item) for item in page.auto_paging_iter()]
+
+    # how a subscription ends, pauses and goes on
+
+    def retrieve_subscription(self, subscription_id: str) -> Json:
+        """A subscription as it is now, with all its items and its payment method."""
+        with translated(f"read subscription {subscription_id}"):
+            found = _plain(self._v1.subscriptions.retrieve(subscription_id, params=_WITH_METHOD))
+        self.complete_items(found)
+        return found
+
+    def update_subscription(self, subscription_id: str, params: Params) -> Json:
+        """Change a subscription; as it is then."""
+        with translated(f"change subscription {subscription_id}"):
+            asked = {**params, **_WITH_METHOD}
+            found = _plain(self._v1.subscriptions.update(subscription_id, cast(Any, asked)))
+        self.complete_items(found)
+        return found
+
+    def cancel_subscription(self, subscription_id: str, params: Params) -> Json:
+        """End a subscription now. One that has ended is a StripeNotFound."""
+        with translated(f"cancel subscription {subscription_id}"):
+            asked = {**params, **_WITH_METHOD}
+            found = _plain(self._v1.subscriptions.cancel(subscription_id, cast(Any, asked)))
+        self.complete_items(found)
+        return found
+
+    def resume_subscription(self, subscription_id: str, params: Params) -> Json:
+        """Bring a subscription back whose status is `paused`."""
+        with translated(f"resume subscription {subscription_id}"):
+            asked = {**params, **_WITH_METHOD}
+            found = _plain(self._v1.subscriptions.resume(subscription_id, cast(Any, asked)))
+        self.complete_items(found)
+        return found
+
+    def release_schedule(self, schedule_id: str) -> None:
+        """Take a subscription out of its schedule and leave it as it is."""
+        with translated(f"release schedule {schedule_id}"):
+            self._v1.subscription_schedules.release(schedule_id)
+
+    def list_subscription_invoices(self, subscription_id: str, *, status: str) -> list[Json]:
+        """Every invoice of a subscription that has this status."""
+        with translated(f"list the {status} invoices of {subscription_id}"):
+            page = self._v1.invoices.list(
+                cast(Any, {"subscription": subscription_id, "status": status, "limit": _PAGE})
+            )
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def retrieve_invoice(self, invoice_id: str) -> Json:
+        """An invoice as it is now."""
+        with translated(f"read invoice {invoice_id}"):
+            return _plain(self._v1.invoices.retrieve(invoice_id))
+
+    def finalize_invoice(self, invoice_id: str) -> Json:
+        """Make a draft final without collecting it."""
+        with translated(f"finalise invoice {invoice_id}"):
+            return _plain(self._v1.invoices.finalize_invoice(invoice_id, {"auto_advance": False}))
+
+    def void_invoice(self, invoice_id: str) -> Json:
+        """Take back an invoice that is open: nobody owes it any more."""
+        with translated(f"void invoice {invoice_id}"):
+            return _plain(self._v1.invoices.void_invoice(invoice_id))
 
     def list_invoices(self, customer_id: str) -> list[Json]:
         """Every invoice of a customer, newest first."""

@@ -1,0 +1,257 @@
+"""
+Ending and coming back: cancel, resume and pause the subscription of an owner.
+
+What is left to do follows from how the subscription stands at Stripe, asked there and then (`steps.py`). So a double
+click, a lost answer or a process killed half-way does no harm: the same call again finishes what is missing, and
+repeats nothing. No transaction is open while Stripe is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Literal
+
+from paidup.core import parse, targets
+from paidup.core.access import best, plan_of
+from paidup.core.catalog import Catalog
+from paidup.core.standing import Standing
+from paidup.core.subscription import Subscription
+from paidup.customers import check_owner
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.errors import (
+    InvalidRequest,
+    StripeError,
+    StripeNotFound,
+    StripeRejected,
+    StripeUnavailable,
+    SubscriptionRefused,
+)
+from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run
+from paidup.stripe_api.gateway import Gateway
+from paidup.sync import Synchroniser
+
+When = Literal["period_end", "now"]
+
+FEEDBACK = (
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
+"""Stripe's answers to why somebody cancels."""
+
+LONGEST_COMMENT = 1000
+"""In characters."""
+
+_Plan = Callable[[Standing], Step | None]
+
+
+class Ending:
+    """Cancels, resumes and pauses. `returns` runs the synchronisations that users wait for."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        gateway: Gateway,
+        catalog: Catalog,
+        synchroniser: Synchroniser,
+        livemode: bool,
+        clock: Callable[[], datetime],
+        returns: Executor,
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._catalog = catalog
+        self._synchroniser = synchroniser
+        self._livemode = livemode
+        self._clock = clock
+        self._returns = returns
+
+    def cancel(
+        self,
+        owner: str,
+        *,
+        group: str | None,
+        when: When,
+        feedback: str | None,
+        comment: str | None,
+        wait: timedelta,
+    ) -> Subscription:
+        """
+        End the owner's subscription. Raises SubscriptionRefused, InvalidRequest, StripeError.
+
+        What was not paid of a subscription that is ended now is given up: its open invoices are voided, and so are its
+        drafts, which Stripe lets nobody delete. The same call again voids what is left of them.
+        """
+        details = _details(feedback, comment)
+        plan: _Plan
+        match when:
+            case "period_end":
+                plan = partial(to_end_later, details=details)
+            case "now":
+                plan = partial(to_end_now, details=details)
+            case _:
+                raise InvalidRequest(f"nothing ends {when!r}", remedy="choose period_end or now")
+        chosen = self._choose(owner, group, wait)
+        standing = self._carry_out(chosen, plan)
+        if standing.subscription.has_ended:
+            self._give_up_what_is_owed(chosen.id)
+        return self._as_it_is_now(owner, chosen, standing, wait)
+
+    def resume(self, owner: str, *, group: str | None, wait: timedelta) -> Subscription:
+        """Let the owner's subscription go on. Raises SubscriptionRefused, InvalidRequest, StripeError."""
+        chosen = self._choose(owner, group, wait)
+        standing = self._carry_out(chosen, to_run)
+        return self._as_it_is_now(owner, chosen, standing, wait)
+
+    def pause(self, owner: str, *, group: str | None, until: datetime | None, wait: timedelta) -> Subscription:
+        """Stop the owner's payments for a while. Raises SubscriptionRefused, InvalidRequest, StripeError."""
+        if until is not None:
+            if until.tzinfo is None:
+                raise InvalidRequest("the end of a pause needs a time zone", remedy="pass an aware datetime")
+            until = until.replace(microsecond=0)
+            if until <= self._clock():
+                raise InvalidRequest("the end of a pause is in the future", remedy="choose a later moment")
+        chosen = self._choose(owner, group, wait)
+        standing = self._carry_out(chosen, partial(to_pause, until=until))
+        return self._as_it_is_now(owner, chosen, standing, wait)
+
+    # which one
+
+    def _choose(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
+        """The subscription that is meant: the one that speaks for the owner in the group, an ended one at last."""
+        check_owner(owner)
+        if group is not None and group not in {plan.group for plan in self._catalog.plans}:
+            raise InvalidRequest(f"there is no plan group {group!r}", remedy="name a group of the plans file")
+        found = self._known(owner, group)
+        if found is None or found.has_ended:
+            # Of one that was bought a moment ago, nobody may have told us yet.
+            self._learn(owner, wait)
+            found = self._known(owner, group)
+        if found is None:
+            raise SubscriptionRefused("there is no subscription", action="checkout", remedy="start a checkout first")
+        return found
+
+    def _known(self, owner: str, group: str | None) -> Subscription | None:
+        with self._database.read() as session:
+            found = store.subscriptions_of(session, owner, livemode=self._livemode)
+        groups = {each.id: plan.group if (plan := plan_of(each, self._catalog)) else None for each in found}
+        if group is not None:
+            found = [each for each in found if groups[each.id] == group]
+        running = {groups[each.id] for each in found if not each.has_ended}
+        if len(running) > 1:
+            names = ", ".join(sorted(name or "of no known plan" for name in running))
+            raise SubscriptionRefused(
+                f"there are several subscriptions: {names}", action="choose_group", remedy="say which group is meant"
+            )
+        return best(found, self._catalog)
+
+    def _learn(self, owner: str, wait: timedelta) -> None:
+        with self._database.read() as session:
+            customer = store.customer_of(session, owner, livemode=self._livemode)
+        if customer is not None and not self._synchronise(customer.id, wait):
+            raise StripeUnavailable("Stripe could not be asked in time", remedy="try again in a moment")
+
+    # what to do
+
+    def _carry_out(self, chosen: Subscription, plan: _Plan) -> Standing:
+        """Step by step, until nothing is left to do; how the subscription stands then."""
+        standing = self._look(chosen.id)
+        done: Step | None = None
+        while (step := plan(standing)) is not None and step != done:
+            try:
+                standing = self._do(step, standing)
+                done = step
+            except (StripeRejected, StripeNotFound) as error:
+                standing = self._look(chosen.id)
+                if plan(standing) == step:
+                    refusal = _refusal(step, error)
+                    if refusal is None:
+                        raise
+                    raise refusal from error
+                # Otherwise somebody else was faster: another tab, another process, or Stripe itself.
+        return standing
+
+    def _look(self, subscription_id: str) -> Standing:
+        return parse.standing(self._gateway.retrieve_subscription(subscription_id))
+
+    def _do(self, step: Step, standing: Standing) -> Standing:
+        subscription_id = standing.subscription.id
+        match step.verb:
+            case Verb.UPDATE:
+                return parse.standing(self._gateway.update_subscription(subscription_id, step.params))
+            case Verb.CANCEL:
+                return parse.standing(self._gateway.cancel_subscription(subscription_id, step.params))
+            case Verb.RESUME:
+                return parse.standing(self._gateway.resume_subscription(subscription_id, step.params))
+            case Verb.RELEASE:
+                self._gateway.release_schedule(str(standing.schedule))
+                return self._look(subscription_id)
+
+    def _give_up_what_is_owed(self, subscription_id: str) -> None:
+        for status in ("draft", "open"):
+            for body in self._gateway.list_subscription_invoices(subscription_id, status=status):
+                self._void(body)
+
+    def _void(self, body: dict[str, Any]) -> None:
+        try:
+            if body["status"] == "draft":
+                body = self._gateway.finalize_invoice(body["id"])
+            if body["status"] == "open":  # one over nothing is paid as soon as it is final
+                self._gateway.void_invoice(body["id"])
+        except StripeRejected:
+            if self._gateway.retrieve_invoice(body["id"])["status"] in ("draft", "open"):
+                raise
+            # Another call voided it, or it was paid this very moment.
+
+    # what came of it
+
+    def _as_it_is_now(self, owner: str, chosen: Subscription, standing: Standing, wait: timedelta) -> Subscription:
+        if self._synchronise(chosen.customer, wait):
+            with self._database.read() as session:
+                for each in store.subscriptions_of(session, owner, livemode=self._livemode):
+                    if each.id == chosen.id:
+                        return each
+        # The target stays dirty and the workers go on; until then Stripe's own answer tells.
+        return replace(standing.subscription, plan=chosen.plan, past_due_since=chosen.past_due_since)
+
+    def _synchronise(self, customer_id: str, wait: timedelta) -> bool:
+        """Within `wait`; in a thread, because the SDK's own timeouts and retries may take a minute."""
+        asked = self._returns.submit(self._synchroniser.now, targets.customer(customer_id), wait=wait)
+        try:
+            return asked.result(wait.total_seconds())
+        except (StripeError, TimeoutError):
+            return False
+
+
+def _details(feedback: str | None, comment: str | None) -> dict[str, str]:
+    """What goes to Stripe about why, without what was left empty."""
+    comment = (comment or "").strip()
+    if feedback and feedback not in FEEDBACK:
+        raise InvalidRequest(
+            f"{feedback!r} is no feedback Stripe knows", remedy=f"choose one of: {', '.join(FEEDBACK)}"
+        )
+    if len(comment) > LONGEST_COMMENT:
+        raise InvalidRequest("the comment is too long", remedy=f"send at most {LONGEST_COMMENT} characters")
+    return {name: said for name, said in (("feedback", feedback), ("comment", comment)) if said}
+
+
+def _refusal(step: Step, error: StripeError) -> SubscriptionRefused | None:
+    """Stripe's no in our words, where we know what would help."""
+    if step.verb is not Verb.RESUME or error.stripe_code != "resource_missing":
+        return None
+    return SubscriptionRefused(
+        "there is nothing to charge for it",
+        action="update_payment_method",
+        remedy="add a card in the billing portal, then resume",
+    )
