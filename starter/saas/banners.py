@@ -14,7 +14,7 @@ class Banner:
     """
     One notice. `tone` is info, warning or danger.
 
-    `action` is where its button leads: `portal`, `card` (the portal, at the card) or `pricing`.
+    `action` is what its button does: `portal`, `card` (the portal, at the card), `pricing`, or `resume`.
     """
 
     tone: str
@@ -54,13 +54,13 @@ def banner_for(
             "Pay now",
         )
     if subscription.is_paused:
-        return Banner("warning", f"{name} is paused", "Resume it to use it again.", "portal", "Open billing portal")
+        return Banner("warning", f"{name} is paused", "Resume it to use it again.", "resume", f"Resume {name}")
     if subscription.is_canceling:
         return Banner(
             "warning",
             f"{name} ends on {day(subscription.ends_at)}",
             "You keep everything until then, and pay nothing more. Changed your mind?",
-            "portal",
+            "resume",
             f"Keep {name}",
         )
     if access.is_trialing and card is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -108,10 +110,31 @@ def test_a_cancellation_can_be_taken_back(ada: Person) -> None:
     _cancel_in_portal(ada)
     ada.sees_banner("Pro ends on")
     ada.page.get_by_role("button", name="Keep Pro").click()
-    ada.page.wait_for_url("**/p/session/**")
-    ada.page.locator("#resume-plan").click()
-    ada.page.wait_for_load_state()
-    ada.leaves_portal()
+    ada.sees_no_banner()
+    ada.sees_status("Active")
+    ada.skips("Skip to renewal")
+    ada.sees_status("Active")
+    assert ada.has_reports()
+
+
+def test_who_cancels_on_the_settings_page_says_why_and_may_come_back(ada: Person, starter_app: StarterApp) -> None:
+    """H71: what ends is shown as ending, never as renewing."""
+    ada.subscribe("pro")
+    ada.go("/settings/billing")
+    ada.page.get_by_text("Cancel subscription").click()
+    ada.page.get_by_label("Why do you leave?").select_option("too_expensive")
+    ada.page.get_by_label("Anything we should know?").fill("I would pay half.")
+    ada.page.get_by_role("button", name="Yes, cancel").click()
+    ada.page.wait_for_url("**/settings/billing")
+    ada.sees_banner("Pro ends on")
+    ada.sees_status("Canceling")
+    assert re.fullmatch(r"\w{3} \d{1,2}, \d{4}", ada.fact("ends"))
+    assert ada.page.locator("[data-fact=renews]").count() == 0
+    [told] = starter_app.stripe.events("customer.subscription.updated")[-1:]
+    details = told["data"]["object"]["cancellation_details"]
+    assert (details["feedback"], details["comment"]) == ("too_expensive", "I would pay half.")
+    ada.page.get_by_role("button", name="Resume subscription").click()
+    ada.page.wait_for_url("**/settings/billing")
     ada.sees_no_banner()
     ada.sees_status("Active")
     ada.skips("Skip to renewal")

@@ -296,6 +296,7 @@ def test_paused_there_is_no_access_and_nothing_to_pay_until_then(
     until = stripe.now.replace(microsecond=0) + timedelta(days=40)
     found = subscriber.pause(OWNER, until=until)
     assert (found.status, found.is_paused, found.resumes_at) == ("active", True, until)
+    assert found.renews_at is None
     access = subscriber.access(OWNER)
     assert (access.can("reports"), access.reason, access.action) == (False, "paused", "resume")
     stripe.advance(days=35)
@@ -303,6 +304,12 @@ def test_paused_there_is_no_access_and_nothing_to_pay_until_then(
     stripe.advance(days=10)
     subscriber.sync(OWNER)
     assert subscriber.access(OWNER).can("reports")
+
+
+def test_a_pause_within_the_period_leaves_the_renewal(subscriber: Billing, stripe: Emulator) -> None:
+    found = subscriber.pause(OWNER, until=stripe.now + timedelta(days=5))
+    assert found.renews_at == found.current_period_end
+    assert subscriber.pause(OWNER).renews_at is None
 
 
 def test_a_pause_without_a_date_lasts_until_it_is_resumed(subscriber: Billing, stripe: Emulator) -> None:

@@ -27,6 +27,8 @@ OWNER = "user:1"
 OTHER = "user:2"
 WEBHOOK = host.WEBHOOK_PATH
 PROBLEM = "application/problem+json"
+MANAGED = [f"/billing/{each}" for each in ("checkout", "portal", "portal/payment-method", "cancel", "resume", "pause")]
+"""Where only who may manage billing may post, from the app's own pages."""
 
 
 def an_event(event_id: str = "evt_1", **more: Any) -> dict[str, Any]:
@@ -275,6 +277,59 @@ class TestCheckout:
         assert int(response.headers["retry-after"]) > 0
 
 
+class TestEnding:
+    def test_a_form_leads_back_to_the_billing_page(self, user: httpx.Client, billing: Billing) -> None:
+        subscribe(user)
+        empty = {"feedback": "", "comment": "", "group": ""}
+        for path, sent, canceling in (("cancel", empty, True), ("resume", {}, False)):
+            response = user.post(f"/billing/{path}", data=sent)
+            assert (response.status_code, response.headers["location"]) == (303, billing.settings.portal_return)
+            assert billing.access(OWNER).is_canceling is canceling
+
+    def test_a_program_is_told_how_the_subscription_stands(self, user: httpx.Client, stripe: Emulator) -> None:
+        subscribe(user)
+        sent = {"when": "period_end", "feedback": "unused", "comment": "Goodbye.", "group": "main"}
+        found = user.post("/billing/cancel", json=sent).json()
+        assert (found["plan"], found["canceling"], found["renews_at"]) == ("pro", True, None)
+        assert datetime.fromisoformat(found["ends_at"]) > datetime.now(UTC)
+        assert stripe.get(found["id"])["cancellation_details"]["feedback"] == "unused"
+        assert user.post("/billing/resume", json={}).json()["canceling"] is False
+        until = (datetime.now(UTC) + timedelta(days=20)).replace(microsecond=0).isoformat()
+        found = user.post("/billing/pause", json={"until": until}).json()
+        assert (found["paused"], found["resumes_at"]) == (True, until)
+        found = user.post("/billing/cancel", json={"when": "now"}).json()
+        assert (found["status"], found["canceling"]) == ("canceled", False)
+        assert problem(user.post("/billing/resume", json={}), 409, "subscription_refused")["action"] == "checkout"
+
+    @pytest.mark.hazard(55)
+    def test_a_field_or_value_that_cannot_be_is_refused(self, user: httpx.Client, stripe: Emulator) -> None:
+        subscribe(user)
+        refused = [
+            ("cancel", {"subscription": "sub_1"}),
+            ("cancel", {"refund": "1"}),
+            ("cancel", {"when": "tomorrow"}),
+            ("cancel", {"feedback": "too_ugly"}),
+            ("cancel", {"comment": "x" * 1001}),
+            ("cancel", {"group": "sub_1"}),
+            ("resume", {"owner": OTHER}),
+            ("pause", {"behavior": "keep_as_draft"}),
+            ("pause", {"until": "2040-01-01T00:00:00"}),
+            ("pause", {"until": "2020-01-01T00:00:00Z"}),
+        ]
+        for path, sent in refused:
+            for response in (user.post(f"/billing/{path}", data=sent), user.post(f"/billing/{path}", json=sent)):
+                problem(response, 422, "invalid_request")
+        assert stripe.events("customer.subscription.updated") == []
+
+    def test_nobody_ends_what_is_somebody_elses(self, user: httpx.Client, host_app: HostApp, billing: Billing) -> None:
+        subscribe(user)
+        with host_app.client(OTHER) as other:
+            for path in ("cancel", "resume", "pause"):
+                problem(other.post(f"/billing/{path}", json={}), 409, "subscription_refused")
+        assert billing.access(OWNER).status == "active"
+        assert not billing.access(OWNER).is_canceling
+
+
 class TestOrigin:
     def test_another_sites_form_is_refused(self, user: httpx.Client) -> None:
         elsewhere = [
@@ -282,7 +337,7 @@ class TestOrigin:
             {"Sec-Fetch-Site": "same-site"},
             {"Origin": "https://evil.example"},
         ]
-        for path in ("/billing/checkout", "/billing/portal", "/billing/portal/payment-method"):
+        for path in MANAGED:
             for headers in elsewhere:
                 problem(user.post(path, data={"plan": "pro"}, headers=headers), 403, "cross_origin")
 
@@ -372,13 +427,13 @@ class TestOwnThingsOnly:
     def test_who_may_not_manage_billing_is_refused(self, host_app: HostApp) -> None:
         with host_app.client(OWNER, role="member") as member:
             problem(member.get("/billing/invoices"), 403, "not_allowed")
-            for path in ("/billing/checkout", "/billing/portal", "/billing/portal/payment-method"):
+            for path in MANAGED:
                 problem(member.post(path, data={"plan": "pro"}), 403, "not_allowed")
 
     def test_who_is_not_signed_in_is_told_so(self, stripe_side: httpx.Client) -> None:
         for path in ("/billing/return", "/billing/access", "/billing/invoices", "/reports"):
             problem(stripe_side.get(path), 401, "not_signed_in")
-        for path in ("/billing/checkout", "/billing/portal", "/projects"):
+        for path in (*MANAGED, "/projects"):
             problem(stripe_side.post(path), 401, "not_signed_in")
 
     def test_the_plans_are_for_everybody(self, stripe_side: httpx.Client) -> None:

@@ -72,6 +72,12 @@ def selling(owner: str) -> None:
     assert_type(billing.portal(owner), str)
 
 
+def ending(owner: str) -> None:
+    assert_type(billing.cancel(owner, when="now"), Subscription)
+    assert_type(billing.resume(owner), Subscription)
+    assert_type(billing.pause(owner), Subscription)
+
+
 def webhooks(body: bytes) -> None:
     assert_type(billing.receive(body, None), Receipt)
     assert_type(billing.worker(), Worker)
@@ -111,5 +117,6 @@ def what_must_not_pass(settings: Settings, access: Access, owner: str) -> None:
     Owner("user:1")  # type: ignore[call-arg]  # who may manage billing has no default
     settings.app_url = "https://example.com"  # type: ignore[misc]  # settings are frozen
     access.plan = "pro"  # type: ignore[misc]  # an answer is not edited
+    billing.cancel(owner, when="later")  # type: ignore[arg-type]  # at the end of the period, or now
     billing.checkout(owner, "pro", "year")  # type: ignore[call-arg]  # options are named
     billing.receive("text", None)  # type: ignore[arg-type]  # the signature is over bytes

@@ -127,4 +127,7 @@ class Subscription:
         """When the next period is billed; None when it will not be."""
         if self.status not in ("trialing", "active", "past_due") or self.is_canceling:
             return None
-        return self.current_period_end
+        end = self.current_period_end
+        if self.paused_collection is not None and not (self.resumes_at and end and self.resumes_at <= end):
+            return None
+        return end

@@ -11,12 +11,13 @@ paidup's errors takes precedence, so an app may answer with pages instead.
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from paidup import fast_json
@@ -26,6 +27,8 @@ from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Plan
 from paidup.core.invoice import Invoice
+from paidup.core.subscription import Subscription
+from paidup.ending import LONGEST_COMMENT
 from paidup.errors import (
     BillingError,
     CheckoutNotFound,
@@ -42,7 +45,7 @@ from paidup.web.owner import Owner
 logger = logging.getLogger("paidup")
 
 _BODY_LIMIT = 16_384
-"""Bytes of a Checkout request; it names a plan, an interval and a number."""
+"""Bytes of what a browser asks for: a plan, an interval and a number; or why somebody cancels."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -54,6 +57,31 @@ class _Checkout(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="month", max_length=10)
     seats: int = Field(default=1, ge=1, le=100_000)
+
+
+class _Ending(BaseModel):
+    """Which subscription is meant, for an owner who has several: a plan group, never an id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    group: str = Field(default="", max_length=40)
+
+
+class _Cancel(_Ending):
+    """Everything a browser may say about an end; a field of a form that is left empty says nothing."""
+
+    when: Literal["period_end", "now"] = "period_end"
+    feedback: str = Field(default="", max_length=40)
+    comment: str = Field(default="", max_length=LONGEST_COMMENT)
+
+
+class _Pause(_Ending):
+    """Everything a browser may say about a pause."""
+
+    until: Literal[""] | AwareDatetime = ""
+
+
+_Asked = TypeVar("_Asked", bound=BaseModel)
 
 
 class BillingRoutes:
@@ -158,6 +186,12 @@ class BillingRoutes:
             headers=problems.headers(error),
         )
 
+    def _done(self, request: Request, subscription: Subscription) -> Response:
+        """How the subscription stands, for a program; a form goes back to the app's billing page, which shows it."""
+        if _is_program(request):
+            return _json(_subscription(subscription))
+        return RedirectResponse(self.billing.settings.portal_return, 303, headers=_NO_STORE)
+
     def _add_routes(self) -> None:
         router = self.router
         signed_in, manager = self._signed_in(), self._manager()
@@ -181,7 +215,7 @@ class BillingRoutes:
 
         @router.post("/checkout", name="billing_checkout")
         async def checkout(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _checkout_of(request)
+            asked = await _asked(request, _Checkout)
             found = await self._async.checkout(
                 owner.id,
                 asked.plan,
@@ -209,6 +243,29 @@ class BillingRoutes:
         @router.post("/portal/payment-method", name="billing_portal_payment_method")
         async def payment_method(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             return _go(request, await self._async.portal(owner.id, flow="payment_method_update"))
+
+        @router.post("/cancel", name="billing_cancel")
+        async def cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Cancel)
+            found = await self._async.cancel(
+                owner.id,
+                group=asked.group or None,
+                when=asked.when,
+                feedback=asked.feedback or None,
+                comment=asked.comment or None,
+            )
+            return self._done(request, found)
+
+        @router.post("/resume", name="billing_resume")
+        async def resume(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Ending)
+            return self._done(request, await self._async.resume(owner.id, group=asked.group or None))
+
+        @router.post("/pause", name="billing_pause")
+        async def pause(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Pause)
+            found = await self._async.pause(owner.id, group=asked.group or None, until=asked.until or None)
+            return self._done(request, found)
 
         @router.get("/access", name="billing_access")
         async def access(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
@@ -244,30 +301,36 @@ def _replayed(request: Request, body: bytes) -> Request:
     return Request(request.scope, receive)
 
 
-async def _checkout_of(request: Request) -> _Checkout:
-    """What a form or a JSON body asks for; anything but a plan, an interval and seats is refused."""
+async def _asked(request: Request, kind: type[_Asked]) -> _Asked:
+    """What a form or a JSON body asks for; a field that is not of this kind is refused."""
     body = await _read(request, _BODY_LIMIT)
     try:
         if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
-            return _Checkout.model_validate_json(body)
+            return kind.model_validate_json(body)
         async with _replayed(request, body).form(max_files=0, max_fields=10) as form:
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
             if len(fields) != len(form.multi_items()):
                 raise InvalidRequest("a field is given twice", remedy="send each field once")
-            return _Checkout.model_validate(fields)
+            return kind.model_validate(fields)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in each['loc']) or 'body'}: {each['msg']}" for each in error.errors()
         )
-        raise InvalidRequest(f"the request is not valid: {faults}", remedy="send plan, interval and seats") from error
+        known = ", ".join(kind.model_fields)
+        raise InvalidRequest(f"the request is not valid: {faults}", remedy=f"send nothing but {known}") from error
 
 
 def _go(request: Request, url: str) -> Response:
-    """On to Stripe: a redirect for a form, the address for a program, which sends or accepts JSON."""
-    json = "application/json"
-    if request.headers.get("content-type", "").startswith(json) or json in request.headers.get("accept", ""):
+    """On to Stripe: a redirect for a form, the address for a program."""
+    if _is_program(request):
         return _json({"url": url})
     return RedirectResponse(url, 303, headers=_NO_STORE)
+
+
+def _is_program(request: Request) -> bool:
+    """Does it send or accept JSON? A browser's form does neither."""
+    json = "application/json"
+    return request.headers.get("content-type", "").startswith(json) or json in request.headers.get("accept", "")
 
 
 def _with_outcome(path: str, checkout: Checkout) -> str:
@@ -295,6 +358,23 @@ def _access(access: Access) -> Mapping[str, Any]:
         "canceling": access.is_canceling,
         "ends_at": subscription.ends_at.isoformat() if subscription and subscription.ends_at else None,
     }
+
+
+def _subscription(subscription: Subscription) -> Mapping[str, Any]:
+    return {
+        "id": subscription.id,
+        "plan": subscription.plan,
+        "status": subscription.status,
+        "canceling": subscription.is_canceling,
+        "ends_at": _iso(subscription.ends_at),
+        "renews_at": _iso(subscription.renews_at),
+        "paused": subscription.is_paused,
+        "resumes_at": _iso(subscription.resumes_at),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _invoice(invoice: Invoice) -> Mapping[str, Any]:

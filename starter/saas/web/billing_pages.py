@@ -18,6 +18,18 @@ from saas.web.viewer import SignedIn
 
 router = APIRouter(default_response_class=HTMLResponse)
 
+_REASONS = (
+    ("too_expensive", "It is too expensive"),
+    ("missing_features", "Something I need is missing"),
+    ("switched_service", "I found something else"),
+    ("unused", "I don't use it"),
+    ("too_complex", "It is too hard to use"),
+    ("low_quality", "It is not good enough"),
+    ("customer_service", "I was not helped well"),
+    ("other", "Something else"),
+)
+"""What Stripe knows as reasons, in our words."""
+
 
 @router.get("/settings")
 def settings_page() -> Response:
@@ -38,6 +50,7 @@ def billing_page(request: Request, viewer: SignedIn) -> Response:
         card=card,
         customer=billing.customer(owner),
         invoices=billing.invoices(owner),
+        reasons=_REASONS,
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn
+from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn, SubscriptionRefused
 from paidup.web import problems
 from saas.billing import billing
 from saas.settings import PRICING_PAGE, settings
@@ -44,6 +44,14 @@ _ACTIONS = {
     "change_plan": ("You already have a subscription", "Change its plan instead of buying a second one."),
     "fix_payment": ("A payment is open", "Your subscription is waiting for a payment. Pay it instead of buying again."),
     "resume": ("Your subscription is still there", "Resume it instead of buying a second one."),
+    "checkout": (
+        "There is no subscription to change",
+        "It has ended, or there never was one. You can start a new one.",
+    ),
+    "update_payment_method": ("There is no card to charge", "Add one in the billing portal, then resume."),
+    "plan_change": ("A change of plan is planned", "Take it back in the billing portal first."),
+    "cancel_now": ("It was never paid", "There is no period to wait for: cancel it at once, or pay it first."),
+    "choose_group": ("You have several subscriptions", "Write to us, and we end the right one."),
     "pending": ("Your payment is on its way", "It can take a few days to arrive. There is nothing to do until then."),
 }
 
@@ -52,7 +60,8 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(NotSignedIn, _not_signed_in)
     app.add_exception_handler(AccessRefused, _access_refused)
-    app.add_exception_handler(CheckoutRefused, _checkout_refused)
+    app.add_exception_handler(CheckoutRefused, _refused)
+    app.add_exception_handler(SubscriptionRefused, _refused)
     app.add_exception_handler(BillingError, _billing_error)
     app.add_exception_handler(SQLAlchemyError, _database_away)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -77,8 +86,8 @@ def _access_refused(request: Request, error: Exception) -> Response:
     return page(request, "upgrade.html", status=402, error=error, **price_cards(_look_up_viewer(request), plans))
 
 
-def _checkout_refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CheckoutRefused)
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CheckoutRefused | SubscriptionRefused)
     if not _wants_page(request):
         return _problem_of(error)
     _look_up_viewer(request)
