@@ -106,7 +106,7 @@ def test_the_database_tells_of_all_processes(billing: Billing, make_billing: Mak
     assert before[named("paidup_migration_pending")] == 0
     assert before[named("paidup_targets_waiting")] >= 1
     assert before[named("paidup_webhooks_refused", reason="missing")] == 1
-    assert before[named("paidup_findings", finding="refused", severity="warning")] == 1
+    assert before[named("paidup_findings", finding="refused", severity="note")] == 1
     assert named("paidup_drift") not in before
     billing.run_until_idle()
     billing.reconcile()
@@ -161,6 +161,10 @@ def test_a_worker_serves_them(stripe: Emulator, database_url: str, billing: Bill
     wrong = subprocess.run([*command, "9464"], env=environment, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "not of the form host:port" in wrong.stderr
+
+    at_once = [*command, address, "--once"]
+    both = subprocess.run(at_once, env=environment, capture_output=True, text=True, check=False)
+    assert (both.returncode, "not for --once" in both.stderr) == (2, True)
 
 
 def _answers(address: str) -> bool:

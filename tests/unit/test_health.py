@@ -57,6 +57,13 @@ def test_each_trouble_is_found(facts: Facts, finding: dict[str, str]) -> None:
     assert judge(facts).is_well is (set(finding.values()) <= {"note"})
 
 
+@pytest.mark.parametrize("reason", ["missing", "malformed", "invalid_payload", "payload_too_large"])
+def test_a_scanner_is_no_alarm(reason: str) -> None:
+    refused = Refused(reason, 1, NOW, NOW, "the Stripe-Signature header is missing")
+    assert found(replace(WELL, refused=(refused,))) == {"refused": "note"}
+    assert judge(replace(WELL, refused=(refused,))).is_well
+
+
 def test_refusals_are_told_while_they_are_fresh_with_their_hint() -> None:
     """H29."""
     first_at, last_at = NOW - timedelta(days=9), NOW - timedelta(minutes=5)

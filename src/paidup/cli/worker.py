@@ -32,6 +32,8 @@ def worker(
     second one ends at once; exit code 1 when something still ran, which is tried again. Without --app changes are left
     for a worker that knows the app's handlers.
     """
+    if once and metrics is not None:
+        raise fail("--metrics is for a worker that stays, not for --once", code=2)
     with opened(app_path) as billing:
         found = billing.worker(threads=threads, handler_threads=handler_threads, deliver_changes=app_path is not None)
         if once:

@@ -23,6 +23,12 @@ from datetime import datetime, timedelta
 _WAITING = timedelta(minutes=5)
 _WAITING_LONG = timedelta(hours=1)
 _RECENT = timedelta(hours=1)
+_SIGNED = {
+    "no_match": "compare STRIPE_WEBHOOK_SECRET with the secret of this endpoint and mode at Stripe",
+    "too_old": "check this machine's clock",
+    "too_new": "check this machine's clock",
+}
+"""Refusals of what has a signature, and what to do about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,10 @@ def _inbound(facts: Facts) -> list[Finding]:
     for each in facts.refused:
         if facts.at - each.last_at <= _RECENT:
             message = f"webhooks are refused ({each.reason}, {each.count} so far): {each.detail}"
-            found.append(Finding("refused", "warning", message, "check STRIPE_WEBHOOK_SECRET and this machine's clock"))
+            # What bears no signature is not Stripe's: scanners call every address there is.
+            severity = "warning" if each.reason in _SIGNED else "note"
+            todo = _SIGNED.get(each.reason, "nothing, unless a proxy drops headers or rewrites bodies")
+            found.append(Finding("refused", severity, message, todo))
     release = facts.api_version.partition(".")[2]
     for version in sorted(facts.versions):
         if version.partition(".")[2] != release:
