@@ -204,15 +204,17 @@ class Ending:
                 self._void(body)
 
     def _void(self, body: dict[str, Any]) -> None:
-        try:
-            if body["status"] == "draft":
-                body = self._gateway.finalize_invoice(body["id"])
-            if body["status"] == "open":  # one over nothing is paid as soon as it is final
-                self._gateway.void_invoice(body["id"])
-        except StripeRejected:
-            if self._gateway.retrieve_invoice(body["id"])["status"] in ("draft", "open"):
-                raise
-            # Another call voided it, or it was paid this very moment.
+        while (status := body["status"]) in ("draft", "open"):  # one over nothing is paid as soon as it is final
+            try:
+                if status == "draft":
+                    body = self._gateway.finalize_invoice(body["id"])
+                else:
+                    body = self._gateway.void_invoice(body["id"])
+            except StripeRejected:
+                body = self._gateway.retrieve_invoice(body["id"])
+                if body["status"] == status:
+                    raise
+                # Another call was faster, or it was paid this very moment.
 
     # what came of it
 
