@@ -42,8 +42,6 @@ from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser, save_checkout
 
-_KEY_LIFETIME = timedelta(hours=23)
-"""Stripe keeps idempotency keys for at least a day; an intent older than this is not repeated but replaced."""
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _SYNC_WAIT = timedelta(seconds=5)
@@ -174,7 +172,7 @@ class Checkouts:
 
         def claim(session: Session) -> CheckoutIntent:
             held = self._held(session, wanted)
-            if held is not None and held.state == "creating" and held.created < self._clock() - _KEY_LIFETIME:
+            if held is not None and held.state == "creating" and held.created < self._clock() - idempotency.LIFETIME:
                 held.state = "expired"  # its answer never came, so nobody has its address, and its key is worn out
                 session.flush()
                 held = None

@@ -2,7 +2,8 @@
 One owner, one Stripe customer.
 
 The mapping row is committed before Stripe is called; its key makes the call repeatable from any process after any
-crash. Owners are never matched by e-mail, and Stripe's search, which lags, is never asked.
+crash. Owners are never matched by e-mail. Stripe's search, which lags, is asked for one thing alone: whether a call of
+more than a day ago, whose key Stripe has forgotten, made a customer with our intent on it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Customers:
                 return mapping.customer_id
             intent, params = mapping.intent, dict(mapping.params)
             try:
-                body = self._gateway.create_customer(
+                body = self._made_long_ago(mapping) or self._gateway.create_customer(
                     params, idempotency_key=idempotency.key("customer", intent, params)
                 )
             except (StripeRejected, StripeNotFound):
@@ -83,6 +84,16 @@ class Customers:
                 sleep(_POLL_SECONDS)  # another process is creating this very customer
                 continue
             return self._adopt(owner, intent, body)
+
+    def _made_long_ago(self, mapping: OwnerMapping) -> dict[str, Any] | None:
+        """
+        The customer of a call whose answer never came, if its key is worn out: repeated, it would make a second one.
+
+        By the intent, which nobody else can know; a lagging search is no danger a day later.
+        """
+        if self._clock() - mapping.created < idempotency.LIFETIME:
+            return None
+        return self._gateway.search_customer(INTENT_KEY, mapping.intent)
 
     def _mapping(self, session: Session, owner: str, email: str | None, name: str | None) -> OwnerMapping:
         key = (owner, self._livemode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import stripe as sdk
@@ -219,3 +220,22 @@ def test_a_customer_deleted_before_we_knew_them_is_found_out(
     pay(str(billing.checkout(OWNER, "pro").url))
     billing.sync(OWNER)
     assert billing.access(OWNER).plan == "pro"
+
+
+@pytest.mark.parametrize("days", [0.5, 3])
+def test_an_answer_lost_days_ago_makes_no_second_customer(
+    make_billing: MakeBilling, client: sdk.StripeClient, stripe: Emulator, days: float
+) -> None:
+    """H110: Stripe forgets idempotency keys after a day, and no event tells of the customer in time."""
+    later = timedelta(0)
+    billing = make_billing(clock=lambda: datetime.now(UTC) + later)
+    billing.push_catalog()
+    stripe.cut_next("/v1/customers", method="POST", after_work=True, times=3)
+    with pytest.raises(StripeUnavailable):
+        billing.checkout(OWNER, "pro")
+    later = timedelta(days=days)
+    stripe.advance(days=days)
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    assert billing.access(OWNER).plan == "pro"
+    assert len(client.v1.customers.list().data) == 1

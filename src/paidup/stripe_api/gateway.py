@@ -122,6 +122,12 @@ class Gateway:
         """A customer, or None when there is none with this id. Any other failure is raised."""
         return _found(self.retrieve_customer, customer_id)
 
+    def search_customer(self, key: str, value: str) -> Json | None:
+        """A customer with this in its metadata, as of a minute ago; deleted ones aside."""
+        with translated("search for a customer"):
+            page = self._v1.customers.search({"query": f"metadata['{key}']:'{value}'", "limit": 1})
+            return _plain(page.data[0]) if page.data else None
+
     def create_customer(self, params: Params, *, idempotency_key: str) -> Json:
         """Create a customer, once per key."""
         with translated("create a customer"):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
+
+LIFETIME = timedelta(hours=23)
+"""Stripe keeps keys for at least a day; a call with an older one may do its work again."""
 
 
 def key(purpose: str, intent: str, params: Mapping[str, object]) -> str:
