@@ -10,7 +10,7 @@ from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.changes import Change
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.differences import Difference
-from paidup.core.invoice import Invoice
+from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.money import Money
 from paidup.core.policy import AccessPolicy, Grants
 from paidup.core.reconciliation import Progress, Reconciliation
@@ -32,6 +32,7 @@ from paidup.errors import (
     InvalidReturnUrl,
     InvalidSeats,
     InvalidSignature,
+    InvoiceNotFound,
     LimitReached,
     NoSubscription,
     NotAllowed,
@@ -87,6 +88,7 @@ __all__ = [
     "InvalidSeats",
     "InvalidSignature",
     "Invoice",
+    "InvoiceNotFound",
     "LimitReached",
     "Money",
     "NoSubscription",
@@ -117,5 +119,7 @@ __all__ = [
     "SubscriptionRefused",
     "UnknownInterval",
     "UnknownPlan",
+    "UpcomingInvoice",
+    "UpcomingLine",
     "Worker",
 ]

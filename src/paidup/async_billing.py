@@ -10,7 +10,7 @@ from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.customer import Customer, PaymentMethod
-from paidup.core.invoice import Invoice
+from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.ending import When
@@ -49,9 +49,17 @@ class AsyncBilling:
         """See `Billing.payment_method`."""
         return await asyncio.to_thread(self.billing.payment_method, owner)
 
-    async def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
+    async def invoices(self, owner: str, *, limit: int = 24, before: str | None = None) -> list[Invoice]:
         """See `Billing.invoices`."""
-        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit)
+        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit, before=before)
+
+    async def invoice_page(self, owner: str, invoice_id: str, *, pdf: bool = False) -> str:
+        """See `Billing.invoice_page`."""
+        return await asyncio.to_thread(self.billing.invoice_page, owner, invoice_id, pdf=pdf)
+
+    async def upcoming_invoice(self, owner: str, *, group: str | None = None) -> UpcomingInvoice | None:
+        """See `Billing.upcoming_invoice`."""
+        return await asyncio.to_thread(self.billing.upcoming_invoice, owner, group=group)
 
     async def checkout(
         self,

@@ -28,7 +28,7 @@ from paidup.core.access import Access, best, decide, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.health import Health, judge
-from paidup.core.invoice import Invoice
+from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.policy import AccessPolicy
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
@@ -50,6 +50,7 @@ from paidup.errors import (
 )
 from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
+from paidup.invoices import Invoices
 from paidup.metrics import HealthCollector
 from paidup.portal import Portal
 from paidup.reconciliation.adoption import OwnerOf
@@ -151,6 +152,7 @@ class Billing:
             clock=clock,
             returns=self._returns,
         )
+        self._invoices = Invoices(database=self._database, gateway=self.gateway, livemode=self._livemode)
         self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
 
     @classmethod
@@ -224,10 +226,31 @@ class Billing:
         customer = self.customer(owner)
         return customer.payment_method if customer else None
 
-    def invoices(self, owner: str, *, limit: int = 24) -> list[Invoice]:
-        """The owner's invoices, newest first, drafts left out."""
-        with self._database.read() as session:
-            return store.invoices_of(session, check_owner(owner), livemode=self._livemode, limit=limit)
+    # invoices
+
+    def invoices(self, owner: str, *, limit: int = 24, before: str | None = None) -> list[Invoice]:
+        """
+        The owner's invoices, newest first, drafts left out. No call to Stripe.
+
+        `before` is the id of the last invoice of the page before. Raises InvoiceNotFound unless it is this owner's.
+        """
+        return self._invoices.listed(owner, limit=limit, before=before)
+
+    def invoice_page(self, owner: str, invoice_id: str, *, pdf: bool = False) -> str:
+        """
+        A fresh URL of an invoice's page at Stripe, or of its PDF: send the user there, never store it.
+
+        Raises InvoiceNotFound when it is unknown or another owner's, StripeError.
+        """
+        return self._invoices.page(owner, invoice_id, pdf=pdf)
+
+    def upcoming_invoice(self, owner: str, *, group: str | None = None) -> UpcomingInvoice | None:
+        """
+        The next invoice, as Stripe would draw it up now; None when there will be none. Raises StripeError.
+
+        There is none without a customer, and while the subscription is canceling, ended, unpaid or paused.
+        """
+        return self._invoices.upcoming(self.subscription(owner, group=group))
 
     # Checkout and portal
 

@@ -15,7 +15,7 @@ BillingError
 ├── PayloadTooLarge                      413
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
-├── CheckoutNotFound, CustomerNotFound, EventNotFound   404
+├── CheckoutNotFound, CustomerNotFound, EventNotFound, InvoiceNotFound   404
 ├── ReconciliationRunning                409  another runner is at it
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
 ├── SubscriptionRefused                  409  it cannot end, pause or go on like this; `action` says what to do
@@ -260,6 +260,13 @@ class EventNotFound(BillingError):
     """No such event was received."""
 
     code = "event_not_found"
+    status = 404
+
+
+class InvoiceNotFound(BillingError):
+    """No such invoice of this owner, or one that has no page yet."""
+
+    code = "invoice_not_found"
     status = 404
 
 

@@ -37,6 +37,7 @@ NAMES = [
     "InvalidSeats",
     "InvalidSignature",
     "Invoice",
+    "InvoiceNotFound",
     "LimitReached",
     "Money",
     "NoSubscription",
@@ -67,6 +68,8 @@ NAMES = [
     "SubscriptionRefused",
     "UnknownInterval",
     "UnknownPlan",
+    "UpcomingInvoice",
+    "UpcomingLine",
     "Worker",
 ]
 

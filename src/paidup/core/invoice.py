@@ -11,7 +11,8 @@ class Invoice:
     """
     A Stripe invoice. Amounts are integers of minor units of `currency`.
 
-    The hosted and PDF links are Stripe's; they are as fresh as the last synchronisation.
+    The hosted and PDF links are Stripe's and as old as the last synchronisation, and they run out:
+    `billing.invoice_page` has fresh ones.
     """
 
     id: str
@@ -51,3 +52,32 @@ class Invoice:
     def has_failed(self) -> bool:
         """Open, and at least one attempt to collect it failed."""
         return self.is_open and self.attempt_count > 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingLine:
+    """A line of the next invoice. `amount` is in minor units of the invoice's currency, negative for a credit."""
+
+    description: str
+    amount: int
+    quantity: int | None
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingInvoice:
+    """
+    What the next invoice will be if nothing changes until then. Amounts are integers of minor units of `currency`.
+
+    `amount_due` is `total` less what the customer's balance covers. `date` is when the period ends and the invoice is
+    drawn up; it is charged about an hour later. `lines` are the first ones when `has_more_lines`.
+    """
+
+    subscription: str | None
+    currency: str
+    total: int
+    amount_due: int
+    date: datetime
+    lines: tuple[UpcomingLine, ...]
+    has_more_lines: bool

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paidup.core.customer import Customer, PaymentMethod
-from paidup.core.invoice import Invoice
+from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.standing import Standing
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.core.timestamps import from_unix
@@ -160,6 +160,29 @@ def invoice(body: Json) -> Invoice:
         hosted_invoice_url=body.get("hosted_invoice_url"),
         invoice_pdf=body.get("invoice_pdf"),
         livemode=bool(body.get("livemode")),
+    )
+
+
+def upcoming_invoice(body: Json) -> UpcomingInvoice:
+    """A preview of the next invoice, with the lines that came with it."""
+    return UpcomingInvoice(
+        subscription=invoice_subscription(body),
+        currency=body["currency"],
+        total=body["total"],
+        amount_due=body["amount_due"],
+        date=from_unix(body["period_end"]) or datetime.fromtimestamp(0, UTC),
+        lines=tuple(_upcoming_line(line) for line in body["lines"]["data"]),
+        has_more_lines=bool(body["lines"].get("has_more")),
+    )
+
+
+def _upcoming_line(body: Json) -> UpcomingLine:
+    return UpcomingLine(
+        description=body.get("description") or "",
+        amount=body["amount"],
+        quantity=body.get("quantity"),
+        period_start=from_unix(body["period"]["start"]) or datetime.fromtimestamp(0, UTC),
+        period_end=from_unix(body["period"]["end"]) or datetime.fromtimestamp(0, UTC),
     )
 
 

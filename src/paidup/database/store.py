@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, delete, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -153,16 +153,30 @@ def subscriptions_of(session: Session, owner: str, *, livemode: bool) -> list[Su
     return [as_subscription(row) for row in rows]
 
 
-def invoices_of(session: Session, owner: str, *, livemode: bool, limit: int) -> list[Invoice]:
-    """An owner's invoices, newest first, drafts left out."""
-    rows = session.scalars(
+def invoices_of(
+    session: Session, owner: str, *, livemode: bool, limit: int, before: Invoice | None = None
+) -> list[Invoice]:
+    """An owner's invoices, newest first, drafts left out; those that come after `before` in that order."""
+    query = _invoices(owner, livemode=livemode).where(tables.Invoice.status != "draft")
+    if before is not None:
+        place = tuple_(tables.Invoice.created, tables.Invoice.id)
+        query = query.where(place < tuple_(literal(before.created, tables.Invoice.created.type), literal(before.id)))
+    rows = session.scalars(query.order_by(tables.Invoice.created.desc(), tables.Invoice.id.desc()).limit(limit))
+    return [parse.invoice(row.snapshot) for row in rows]
+
+
+def invoice_of(session: Session, owner: str, invoice_id: str, *, livemode: bool) -> Invoice | None:
+    """An invoice of this very owner; None for one that is unknown or somebody else's."""
+    row = session.scalars(_invoices(owner, livemode=livemode).where(tables.Invoice.id == invoice_id)).one_or_none()
+    return parse.invoice(row.snapshot) if row else None
+
+
+def _invoices(owner: str, *, livemode: bool) -> Select[tables.Invoice]:
+    return (
         select(tables.Invoice)
         .join(tables.Customer, tables.Customer.id == tables.Invoice.customer_id)
-        .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode), tables.Invoice.status != "draft")
-        .order_by(tables.Invoice.created.desc(), tables.Invoice.id.desc())
-        .limit(limit)
+        .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode))
     )
-    return [parse.invoice(row.snapshot) for row in rows]
 
 
 def customer_of(session: Session, owner: str, *, livemode: bool) -> Customer | None:

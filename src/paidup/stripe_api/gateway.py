@@ -200,7 +200,7 @@ class Gateway:
             return [_plain(each) for each in page.auto_paging_iter()]
 
     def retrieve_invoice(self, invoice_id: str) -> Json:
-        """An invoice as it is now."""
+        """An invoice as it is now, with fresh links to its page and PDF."""
         with translated(f"read invoice {invoice_id}"):
             return _plain(self._v1.invoices.retrieve(invoice_id))
 
@@ -219,6 +219,11 @@ class Gateway:
         with translated(f"list the invoices of {customer_id}"):
             page = self._v1.invoices.list({"customer": customer_id, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
+
+    def preview_invoice(self, params: Params) -> Json:
+        """What the next invoice would be; nothing is made. StripeNotFound with a code of its own when none will be."""
+        with translated("preview an invoice"):
+            return _plain(self._v1.invoices.create_preview(cast(Any, params)))
 
     def customer_of(self, kind: str, object_id: str) -> str | None:
         """Whose an object is, by Stripe's name of its kind; None when it is nobody's, or gone."""

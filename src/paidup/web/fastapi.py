@@ -26,7 +26,7 @@ from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Plan
-from paidup.core.invoice import Invoice
+from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.subscription import Subscription
 from paidup.ending import LONGEST_COMMENT
 from paidup.errors import (
@@ -46,6 +46,8 @@ logger = logging.getLogger("paidup")
 
 _BODY_LIMIT = 16_384
 """Bytes of what a browser asks for: a plan, an interval and a number; or why somebody cancels."""
+_INVOICES = 100
+"""The most invoices of one page."""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -271,11 +273,41 @@ class BillingRoutes:
         async def access(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
             return _json(_access(await self._async.access(owner.id)))
 
-        @router.get("/invoices", name="billing_invoices")
-        async def invoices(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
+        async def reader(owner: Annotated[Owner, Depends(signed_in)]) -> Owner:
             if not owner.manages_billing:
                 raise NotAllowed("you may not see these invoices", remedy="ask somebody who may")
-            return _json([_invoice(each) for each in await self._async.invoices(owner.id)])
+            return owner
+
+        @router.get("/invoices", name="billing_invoices")
+        async def invoices(
+            request: Request, owner: Annotated[Owner, Depends(reader)], limit: int = 24, before: str | None = None
+        ) -> Response:
+            if not 1 <= limit <= _INVOICES:
+                raise InvalidRequest(f"limit is {limit}", remedy=f"ask for 1 to {_INVOICES} invoices")
+            found = await self._async.invoices(owner.id, limit=limit + 1, before=before)
+            response = _json([_invoice(request, each) for each in found[:limit]])
+            if len(found) > limit:
+                further = (
+                    request.url_for("billing_invoices").path
+                    + "?"
+                    + urlencode({"limit": limit, "before": found[limit - 1].id})
+                )
+                response.headers["Link"] = f'<{further}>; rel="next"'
+            return response
+
+        @router.get("/invoices/{invoice_id}", name="billing_invoice")
+        async def invoice(owner: Annotated[Owner, Depends(reader)], invoice_id: str) -> Response:
+            return RedirectResponse(await self._async.invoice_page(owner.id, invoice_id), 303, headers=_NO_STORE)
+
+        @router.get("/invoices/{invoice_id}/pdf", name="billing_invoice_pdf")
+        async def invoice_pdf(owner: Annotated[Owner, Depends(reader)], invoice_id: str) -> Response:
+            url = await self._async.invoice_page(owner.id, invoice_id, pdf=True)
+            return RedirectResponse(url, 303, headers=_NO_STORE)
+
+        @router.get("/upcoming-invoice", name="billing_upcoming_invoice")
+        async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)]) -> Response:
+            found = await self._async.upcoming_invoice(owner.id)
+            return _json(_upcoming(found) if found else None)
 
         @router.get("/plans", name="billing_plans")
         async def plans() -> Response:
@@ -377,7 +409,8 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _invoice(invoice: Invoice) -> Mapping[str, Any]:
+def _invoice(request: Request, invoice: Invoice) -> Mapping[str, Any]:
+    """An invoice whose links are our own routes: Stripe's run out."""
     return {
         "id": invoice.id,
         "number": invoice.number,
@@ -387,8 +420,21 @@ def _invoice(invoice: Invoice) -> Mapping[str, Any]:
         "amount_paid": invoice.amount_paid,
         "currency": invoice.currency,
         "created": invoice.created.isoformat(),
-        "hosted_invoice_url": invoice.hosted_invoice_url,
-        "invoice_pdf": invoice.invoice_pdf,
+        "page": request.url_for("billing_invoice", invoice_id=invoice.id).path,
+        "pdf": request.url_for("billing_invoice_pdf", invoice_id=invoice.id).path,
+    }
+
+
+def _upcoming(invoice: UpcomingInvoice) -> Mapping[str, Any]:
+    return {
+        "total": invoice.total,
+        "amount_due": invoice.amount_due,
+        "currency": invoice.currency,
+        "date": invoice.date.isoformat(),
+        "lines": [
+            {"description": each.description, "amount": each.amount, "quantity": each.quantity}
+            for each in invoice.lines
+        ],
     }
 
 
