@@ -61,6 +61,20 @@ class AsyncBilling:
         """See `Billing.upcoming_invoice`."""
         return await asyncio.to_thread(self.billing.upcoming_invoice, owner, group=group)
 
+    async def open_invoice(self, owner: str, *, group: str | None = None) -> Invoice | None:
+        """See `Billing.open_invoice`."""
+        return await asyncio.to_thread(self.billing.open_invoice, owner, group=group)
+
+    async def payment_url(self, owner: str, *, group: str | None = None) -> str:
+        """See `Billing.payment_url`."""
+        return await asyncio.to_thread(self.billing.payment_url, owner, group=group)
+
+    async def retry_payment(
+        self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
+    ) -> Invoice | None:
+        """See `Billing.retry_payment`."""
+        return await asyncio.to_thread(self.billing.retry_payment, owner, group=group, wait=wait)
+
     async def checkout(
         self,
         owner: str,

@@ -52,6 +52,7 @@ from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
 from paidup.invoices import Invoices
 from paidup.metrics import HealthCollector
+from paidup.paying import Payments
 from paidup.portal import Portal
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled, MissedEvents
@@ -153,6 +154,15 @@ class Billing:
             returns=self._returns,
         )
         self._invoices = Invoices(database=self._database, gateway=self.gateway, livemode=self._livemode)
+        self._payments = Payments(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
+            synchroniser=self._synchroniser,
+            livemode=self._livemode,
+            clock=clock,
+            returns=self._returns,
+        )
         self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
 
     @classmethod
@@ -251,6 +261,34 @@ class Billing:
         There is none without a customer, and while the subscription is canceling, ended, unpaid or paused.
         """
         return self._invoices.upcoming(self.subscription(owner, group=group))
+
+    # paying
+
+    def open_invoice(self, owner: str, *, group: str | None = None) -> Invoice | None:
+        """The invoice that a past due, unpaid or incomplete subscription waits for. No call to Stripe."""
+        return self._payments.open_invoice(owner, group=group)
+
+    def payment_url(self, owner: str, *, group: str | None = None) -> str:
+        """
+        A fresh URL of Stripe's page on which that invoice is paid: send the user there, never store it.
+
+        Raises NothingToPay, StripeError.
+        """
+        return self._payments.page(owner, group=group)
+
+    def retry_payment(
+        self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
+    ) -> Invoice | None:
+        """
+        Pay that invoice now with the payment method on file; repeating the call never charges twice.
+
+        The invoice as Stripe then has it: paid, by this call or before it, or still open while a bank takes its days;
+        None when nothing was to be paid. The customer is synchronised there and then, for at most `wait`. Raises
+        PaymentDeclined and PaymentNeedsUser, whose `url` leads on, and StripeError.
+        """
+        found = self._payments.retry(owner, group=group, wait=wait)
+        self._wake_up.give()
+        return found
 
     # Checkout and portal
 

@@ -11,6 +11,7 @@ BillingError
 │   ├── StripeNotFound                   502  the object does not exist at Stripe
 │   ├── StripeUnauthorized               502  the key is wrong or lacks a permission
 │   └── StripeRejected                   502  Stripe refused the request; retrying unchanged will not help
+│       └── StripeDeclined               502  the bank refused the charge
 ├── InvalidSignature, InvalidPayload     400  a webhook body that is not from Stripe, or not an event
 ├── PayloadTooLarge                      413
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
@@ -24,6 +25,10 @@ BillingError
 │   ├── FeatureNotInPlan
 │   ├── LimitReached
 │   └── PaymentPastDue
+├── NothingToPay                         409  no subscription waits for a payment
+├── PaymentFailed                        402  the invoice is still open; `url` is where the user pays it
+│   ├── PaymentDeclined                       with another card
+│   └── PaymentNeedsUser                      once their bank has their word, or Stripe a card
 ├── NotSignedIn                          401
 ├── NotAllowed                           403
 └── CrossOriginRequest                   403
@@ -162,6 +167,14 @@ class StripeRejected(StripeError):
     """Stripe refused the request for its parameters or the object's state."""
 
     code = "stripe_rejected"
+
+
+class StripeDeclined(StripeRejected):
+    """The bank refused the charge, or asks the payer first; `decline_code` is its reason in Stripe's words."""
+
+    code = "stripe_declined"
+
+    decline_code: str | None = None
 
 
 class InvalidSignature(BillingError):
@@ -377,6 +390,44 @@ class PaymentPastDue(AccessRefused):
     """The plan would include it, but its payment failed and the grace period is over."""
 
     code = "payment_past_due"
+
+
+class NothingToPay(BillingError):
+    """No subscription of the owner waits for a payment."""
+
+    code = "nothing_to_pay"
+    status = 409
+
+
+class PaymentFailed(BillingError):
+    """An open invoice could not be paid. `url` is Stripe's page for it, where the user can; it does not last."""
+
+    code = "payment_failed"
+    status = 402
+
+    def __init__(
+        self, message: str, *, invoice: str, url: str, decline_code: str | None = None, remedy: str = ""
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.invoice = invoice
+        self.url = url
+        self.decline_code = decline_code
+        """The bank's reason: https://docs.stripe.com/declines/codes. Not all are meant to be told to the user."""
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"invoice": self.invoice, "url": self.url}
+
+
+class PaymentDeclined(PaymentFailed):
+    """The bank refused it."""
+
+    code = "payment_declined"
+
+
+class PaymentNeedsUser(PaymentFailed):
+    """The bank wants the user's confirmation (3D Secure), or there is no payment method on file."""
+
+    code = "payment_needs_user"
 
 
 class NotSignedIn(BillingError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
+from paidup.core.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,17 @@ class Invoice:
     def has_failed(self) -> bool:
         """Open, and at least one attempt to collect it failed."""
         return self.is_open and self.attempt_count > 0
+
+
+def waited_for(subscription: Subscription, invoices: Iterable[Invoice]) -> Invoice | None:
+    """
+    Which of a subscription's invoices has to be paid for it to be active again; None when none is open.
+
+    The latest one, if it is open and there is something to pay. A later invoice over nothing, such as that of a change
+    of plan, does not hide the one before it.
+    """
+    owed = [each for each in invoices if each.is_open and each.amount_remaining > 0]
+    return max(owed, key=lambda each: (each.id == subscription.latest_invoice, each.created), default=None)
 
 
 @dataclass(frozen=True, slots=True)

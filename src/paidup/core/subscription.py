@@ -89,6 +89,11 @@ class Subscription:
         return self.status == "past_due"
 
     @property
+    def waits_for_payment(self) -> bool:
+        """Does an invoice have to be paid before it is, or stays, in order?"""
+        return self.status in ("past_due", "unpaid", "incomplete")
+
+    @property
     def is_paused(self) -> bool:
         """Paused by Stripe's status, or by pausing its collection (the status then stays `active`)."""
         return self.status == "paused" or self.paused_collection is not None

@@ -171,6 +171,16 @@ def invoice_of(session: Session, owner: str, invoice_id: str, *, livemode: bool)
     return parse.invoice(row.snapshot) if row else None
 
 
+def open_invoices_of(session: Session, owner: str, subscription_id: str, *, livemode: bool) -> list[Invoice]:
+    """The finalised invoices of an owner's subscription that wait for money."""
+    rows = session.scalars(
+        _invoices(owner, livemode=livemode).where(
+            tables.Invoice.subscription_id == subscription_id, tables.Invoice.status == "open"
+        )
+    )
+    return [parse.invoice(row.snapshot) for row in rows]
+
+
 def _invoices(owner: str, *, livemode: bool) -> Select[tables.Invoice]:
     return (
         select(tables.Invoice)

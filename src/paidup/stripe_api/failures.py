@@ -43,15 +43,20 @@ def _ours(error: stripe.StripeError, what: str) -> errors.StripeError:
         kind, remedy = errors.StripeUnauthorized, "check STRIPE_SECRET_KEY and the permissions of a restricted key"
     elif status == 404 or error.code == "resource_missing":
         kind, remedy = errors.StripeNotFound, "check that the key belongs to the same account and mode"
+    elif isinstance(error, stripe.CardError):
+        kind, remedy = errors.StripeDeclined, "the payer has to confirm it, or use another card"
     else:
         kind, remedy = errors.StripeRejected, "the request has to change before it can succeed"
-    return kind(
+    ours = kind(
         f"could not {what}: {_explain(error)}",
         remedy=remedy,
         stripe_code=error.code,
         param=getattr(error, "param", None),
         request_id=error.request_id,
     )
+    if isinstance(ours, errors.StripeDeclined):
+        ours.decline_code = getattr(error.error, "decline_code", None)
+    return ours
 
 
 def _explain(error: stripe.StripeError) -> str:

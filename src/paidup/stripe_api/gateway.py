@@ -220,6 +220,12 @@ class Gateway:
             page = self._v1.invoices.list({"customer": customer_id, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
 
+    def pay_invoice(self, invoice_id: str, params: Params, *, idempotency_key: str) -> Json:
+        """Charge an open invoice now, once per key. StripeDeclined when the bank says no, or asks the payer."""
+        with translated(f"pay invoice {invoice_id}"):
+            options: stripe.RequestOptions = {"idempotency_key": idempotency_key}
+            return _plain(self._v1.invoices.pay(invoice_id, cast(Any, params), options))
+
     def preview_invoice(self, params: Params) -> Json:
         """What the next invoice would be; nothing is made. StripeNotFound with a code of its own when none will be."""
         with translated("preview an invoice"):

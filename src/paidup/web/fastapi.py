@@ -304,6 +304,10 @@ class BillingRoutes:
             url = await self._async.invoice_page(owner.id, invoice_id, pdf=True)
             return RedirectResponse(url, 303, headers=_NO_STORE)
 
+        @router.post("/pay", name="billing_pay")
+        async def pay(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.payment_url(owner.id))
+
         @router.get("/upcoming-invoice", name="billing_upcoming_invoice")
         async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)]) -> Response:
             found = await self._async.upcoming_invoice(owner.id)
