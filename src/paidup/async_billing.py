@@ -108,9 +108,11 @@ class AsyncBilling:
         """See `Billing.find_checkout`."""
         return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
 
-    async def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
+    async def portal(
+        self, owner: str, *, return_to: str | None = None, flow: str | None = None, group: str | None = None
+    ) -> str:
         """See `Billing.portal`."""
-        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow)
+        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow, group=group)
 
     async def cancel(
         self,

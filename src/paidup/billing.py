@@ -337,13 +337,19 @@ class Billing:
         """What is known of the owner's Checkout, from the database alone. Raises CheckoutNotFound."""
         return self._checkouts.find(check_owner(owner), session_id)
 
-    def portal(self, owner: str, *, return_to: str | None = None, flow: str | None = None) -> str:
+    def portal(
+        self, owner: str, *, return_to: str | None = None, flow: str | None = None, group: str | None = None
+    ) -> str:
         """
         A URL of Stripe's Billing Portal for this owner, good for one click within minutes.
 
-        `flow="payment_method_update"` opens it at the card. Raises CustomerNotFound, InvalidReturnUrl, StripeError.
+        `flow` opens it at the card (`payment_method_update`), at the end (`subscription_cancel`) or at the plans
+        (`subscription_update`) of the owner's subscription, in `group` if named, and leads back once that is done.
+        Raises CustomerNotFound, SubscriptionRefused, InvalidReturnUrl, StripeError.
         """
-        return self._portal.open(owner, return_url=self._url(return_to or self.settings.portal_return), flow=flow)
+        subscription = self.subscription(owner, group=group) if flow is not None else None
+        return_url = self._url(return_to or self.settings.portal_return)
+        return self._portal.open(owner, return_url=return_url, flow=flow, subscription=subscription)
 
     def _url(self, value: str) -> str:
         return safe_return_url(value, app_url=self.settings.app_url, allowed_hosts=self.settings.return_hosts)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.errors import CustomerNotFound, StripeNotFound, StripeRejected
+from paidup.errors import CustomerNotFound, StripeNotFound, StripeRejected, SubscriptionRefused
 from paidup.stripe_api.gateway import Gateway
 
-FLOWS = frozenset({"payment_method_update"})
-"""The deep links that need nothing but the customer."""
+FLOWS = frozenset({"payment_method_update", "subscription_cancel", "subscription_update"})
+"""Stripe's deep links. Those named for the subscription are about one, which the database chooses."""
 
 
 class Portal:
@@ -23,11 +24,14 @@ class Portal:
         self._livemode = livemode
         self._configuration: str | None = None
 
-    def open(self, owner: str, *, return_url: str, flow: str | None = None) -> str:
+    def open(
+        self, owner: str, *, return_url: str, flow: str | None = None, subscription: Subscription | None = None
+    ) -> str:
         """
         A URL that lives for minutes; make one per click, never store it.
 
-        Raises CustomerNotFound before the owner's first Checkout, ValueError for an unknown `flow`, StripeError.
+        `subscription` is the owner's, for a flow that is about one. Raises CustomerNotFound before the owner's first
+        Checkout, SubscriptionRefused when there is none to change, ValueError for an unknown `flow`, StripeError.
         """
         check_owner(owner)
         if flow is not None and flow not in FLOWS:
@@ -36,23 +40,24 @@ class Portal:
             customer = store.customer_of(session, owner, livemode=self._livemode)
         if customer is None:
             raise _no_customer(owner)
+        flow_data = _flow_data(flow, subscription, return_url) if flow is not None else None
         try:
-            return self._session(customer.id, return_url, flow)
+            return self._session(customer.id, return_url, flow_data)
         except (StripeNotFound, StripeRejected) as error:
             if error.param == "customer":
                 raise _no_customer(owner) from error
             if self._configuration is None:
                 raise
             self._configuration = None  # it was taken away or switched off since we found it: look again
-            return self._session(customer.id, return_url, flow)
+            return self._session(customer.id, return_url, flow_data)
 
-    def _session(self, customer_id: str, return_url: str, flow: str | None) -> str:
+    def _session(self, customer_id: str, return_url: str, flow_data: dict[str, Any] | None) -> str:
         params: dict[str, Any] = {"customer": customer_id, "return_url": return_url}
         configuration = self._configuration_id()
         if configuration is not None:
             params["configuration"] = configuration
-        if flow is not None:
-            params["flow_data"] = {"type": flow}
+        if flow_data is not None:
+            params["flow_data"] = flow_data
         return str(self._gateway.create_portal_session(params)["url"])
 
     def _configuration_id(self) -> str | None:
@@ -60,6 +65,19 @@ class Portal:
             found = self._gateway.find_portal_configuration()
             self._configuration = found["id"] if found else None
         return self._configuration
+
+
+def _flow_data(flow: str, subscription: Subscription | None, return_url: str) -> dict[str, Any]:
+    """The deep link; once it is done the user is led back, not left in the portal."""
+    data: dict[str, Any] = {
+        "type": flow,
+        "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
+    }
+    if flow != "payment_method_update":
+        if subscription is None or not subscription.is_live:
+            raise SubscriptionRefused("there is no subscription", action="checkout", remedy="start a checkout first")
+        data[flow] = {"subscription": subscription.id}
+    return data
 
 
 def _no_customer(owner: str) -> CustomerNotFound:

@@ -114,6 +114,17 @@ def test_a_retry_with_a_card_that_works_is_paid_and_known_at_once(late: Billing,
     assert (late.access(OWNER).status, late.open_invoice(OWNER)) == ("active", None)
 
 
+def test_a_card_changed_in_the_portal_pays_though_another_was_pinned(late: Billing) -> None:
+    """H97: the subscription's own card goes before the customer's default."""
+    page = httpx.get(late.portal(OWNER, flow="payment_method_update"), follow_redirects=True)
+    form = {"cardNumber": GOOD_CARD, "cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "A Payer"}
+    back = httpx.post(page.url, data=form, timeout=30)
+    assert back.headers["location"] == f"{late.settings.app_url}{late.settings.portal_return}"
+    paid = late.retry_payment(OWNER)
+    assert paid is not None
+    assert (paid.is_paid, late.access(OWNER).status) == (True, "active")
+
+
 def test_a_declined_card_is_told_with_the_page_that_leads_on(late: Billing, client: sdk.StripeClient) -> None:
     with pytest.raises(PaymentDeclined) as error:
         late.retry_payment(OWNER)
@@ -240,6 +251,14 @@ class TestRoute:
         form = user.post("/billing/pay")
         assert (form.status_code, form.headers["location"]) == (303, url)
         assert user.post("/billing/pay", headers={"Accept": "application/json"}).json() == {"url": url}
+
+    def test_the_portals_deep_links_are_the_callers(self, user: httpx.Client, host_app: HostApp) -> None:
+        """H39."""
+        paths = [f"/billing/portal/subscription-{what}" for what in ("cancel", "update")]
+        assert [user.post(path).status_code for path in paths] == [303, 303]
+        for role, owner, status in (("member", OWNER, 403), ("admin", None, 401), ("admin", OTHER, 404)):
+            with host_app.client(owner, role=role) as somebody:
+                assert [somebody.post(path, params={"owner": OWNER}).status_code for path in paths] == [status] * 2
 
     def test_it_is_for_who_manages_this_billing(self, user: httpx.Client, host_app: HostApp) -> None:
         """H39, H40."""

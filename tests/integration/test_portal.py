@@ -6,7 +6,7 @@ import httpx
 import pytest
 import stripe as sdk
 
-from paidup import Billing, CustomerNotFound, InvalidReturnUrl, StripeError, StripeUnavailable
+from paidup import Billing, CustomerNotFound, InvalidReturnUrl, StripeError, StripeUnavailable, SubscriptionRefused
 from stripe_emulator import Emulator
 from tests.support.paying import pay
 
@@ -96,3 +96,22 @@ def test_with_stripe_away_it_says_so(subscriber: Billing, stripe: Emulator) -> N
     with pytest.raises(StripeUnavailable) as error:
         subscriber.portal(OWNER)
     assert error.value.retry_after > 0
+
+
+@pytest.mark.parametrize("flow", ["subscription_cancel", "subscription_update"])
+def test_a_deep_link_opens_at_the_owners_subscription_and_leads_back(
+    subscriber: Billing, stripe: Emulator, flow: str
+) -> None:
+    """H39: which one it is, the database says."""
+    subscription = subscriber.subscription(OWNER)
+    assert subscription is not None
+    url = subscriber.portal(OWNER, flow=flow, group="main", return_to="/settings")
+    assert httpx.get(url, follow_redirects=True).status_code == 200
+    created = stripe.events("billing_portal.session.created")[-1]["data"]["object"]["flow"]
+    assert created[flow]["subscription"] == subscription.id
+    assert created["after_completion"]["redirect"]["return_url"] == f"{subscriber.settings.app_url}/settings"
+
+
+def test_a_deep_link_to_no_subscription_is_refused(subscriber: Billing) -> None:
+    with pytest.raises(SubscriptionRefused, match="start a checkout"):
+        subscriber.portal(OWNER, flow="subscription_cancel", group="another")

@@ -246,6 +246,14 @@ class BillingRoutes:
         async def payment_method(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             return _go(request, await self._async.portal(owner.id, flow="payment_method_update"))
 
+        @router.post("/portal/subscription-cancel", name="billing_portal_subscription_cancel")
+        async def subscription_cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id, flow="subscription_cancel"))
+
+        @router.post("/portal/subscription-update", name="billing_portal_subscription_update")
+        async def subscription_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id, flow="subscription_update"))
+
         @router.post("/cancel", name="billing_cancel")
         async def cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, _Cancel)
