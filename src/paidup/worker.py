@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ _POLL_WITH_NOTIFY = timedelta(seconds=5)
 _DATABASE_PAUSE = 1.0
 _TIDY_EVERY = 3600.0
 _ENDING = (signal.SIGTERM, signal.SIGINT)
+_LOOK_FOR_SIGNAL = 0.5
 _FIRST_RECONCILIATION = 300.0
 """A process that has just started has better things to do, and one that is started again and again never should."""
 _LOOK_FOR_RECONCILIATION = 60.0
@@ -168,8 +169,13 @@ class Worker:
         for number in _ENDING:
             signal.signal(number, end)
         self.start()
-        ended.get()
-        return self.stop()
+        # The system may give the signal to any thread, and it is handled in this one, once this one does something.
+        while True:
+            try:
+                ended.get(timeout=_LOOK_FOR_SIGNAL)
+                return self.stop()
+            except Empty:
+                pass
 
     def run_until_idle(self, timeout: float = 30.0) -> None:
         """

@@ -57,3 +57,27 @@ def test_a_worker_ends_wherever_the_signal_meets_it(moment: int) -> None:
     worker = Idle(moment)
     assert worker.run_forever()
     worker._later.join()
+
+
+class Signalled(Worker):
+    """Its signal comes to another thread, as the system likes for a process that was just continued."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Timer(0.2, self._end)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        return True
+
+    def _end(self) -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        threading.Event().wait(0.1)
+
+
+@pytest.mark.timeout(10)
+def test_a_worker_ends_whichever_thread_the_signal_comes_to() -> None:
+    worker = Signalled()
+    assert worker.run_forever()
+    worker._thread.join()
