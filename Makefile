@@ -5,6 +5,7 @@ export PYTHON
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= auto
 BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ COVERAGE_CORE = import sys; print("sysmon" if sys.version_info >= (3, 12) else "
 
 test: setup-dev ## Run all tests, with coverage (PYTEST_ARGS="-k checkout" for some of them)
 	@chromium="$$($(BIN)/python scripts/chromium.py)" && core="$$($(BIN)/python -c '$(COVERAGE_CORE)')" && \
-		CHROMIUM_PATH="$$chromium" COVERAGE_CORE="$$core" $(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+		CHROMIUM_PATH="$$chromium" COVERAGE_CORE="$$core" $(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
 
 check: setup-dev ## Lint, check the format, the types and the import rules
 	$(BIN)/ruff check .

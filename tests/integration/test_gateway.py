@@ -64,6 +64,17 @@ def many_invoices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
     return gateway.list_invoices(customer)
 
 
+def many_invoices_of_a_subscription(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    customer = a_subscriber(client)
+    price = a_price(client, "1000")
+    subscription = client.v1.subscriptions.create({"customer": customer, "items": [{"price": price}]})
+    item = subscription["items"].data[0].id
+    for seats in range(2, MANY + 1):  # its first invoice is there
+        change: Any = {"items": [{"id": item, "quantity": seats}], "proration_behavior": "always_invoice"}
+        client.v1.subscriptions.update(subscription.id, change)
+    return gateway.list_subscription_invoices(subscription.id, status="paid")
+
+
 def many_products(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
     for number in range(MANY):
         client.v1.products.create({"name": f"P{number}"})
@@ -79,6 +90,7 @@ def many_prices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
 LISTS = {
     "list_subscriptions": many_subscriptions,
     "list_invoices": many_invoices,
+    "list_subscription_invoices": many_invoices_of_a_subscription,
     "list_products": many_products,
     "list_prices": many_prices,
 }

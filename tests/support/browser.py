@@ -23,9 +23,13 @@ _ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One headless Chromium for the whole run."""
+    """
+    One headless Chromium for the tests of a file.
+
+    Not for the whole run: playwright's event loop stays in this thread as long, and the next test may have its own.
+    """
     executable = chromium.find()
     if executable is None:
         pytest.fail("no Chromium here: `make test` gets one, and so does `python scripts/chromium.py`")
@@ -74,10 +78,5 @@ def page(context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Run the tests with a browser last.
-
-    The quick ones then fail first, and playwright's event loop, which stays in this thread from the first browser
-    test on, is in nobody's way.
-    """
+    """Run the tests with a browser last: the quick ones then fail first."""
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
