@@ -45,7 +45,8 @@ _NEEDS_USER = frozenset(
 )
 _NO_METHOD = "missing"
 _KEY_SECONDS = 60
-"""How long clicks share one try. A card that was topped up may be tried again after it."""
+"""How long clicks share one try at a card. One that was topped up may be tried again after it, another one at once."""
+_ITS_CARDS = ("customer", "parent.subscription_details.subscription")
 _IN_USE = "idempotency_key_in_use"
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
@@ -109,11 +110,12 @@ class Payments:
         deadline = monotonic() + _WAIT_SECONDS
         # The user is here, and may be asked by their bank: that is not a decline.
         params = {"off_session": False}
-        key = idempotency.key("pay", f"{invoice.id}-{int(self._clock().timestamp()) // _KEY_SECONDS}", params)
         while True:
-            body = self._gateway.retrieve_invoice(invoice.id)
+            body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
             if body["status"] != "open":
                 return body  # paid by another click, on Stripe's page, or by Stripe's own retry; or given up
+            minute = int(self._clock().timestamp()) // _KEY_SECONDS
+            key = idempotency.key("pay", f"{invoice.id}-{_card(body)}-{minute}", params)
             try:
                 return self._gateway.pay_invoice(invoice.id, params, idempotency_key=key)
             except StripeUnavailable as error:
@@ -136,6 +138,21 @@ class Payments:
             asked.result(wait.total_seconds())
         except (StripeError, TimeoutError):
             pass  # the target stays dirty, and the workers go on
+
+
+def _card(body: dict[str, Any]) -> str:
+    """Which payment method Stripe would charge: the invoice's own, the subscription's, or the customer's."""
+    parent = body.get("parent") or {}
+    subscription = (parent.get("subscription_details") or {}).get("subscription") or {}
+    customer = body["customer"]
+    chosen = (
+        body.get("default_payment_method")
+        or subscription.get("default_payment_method")
+        or subscription.get("default_source")
+        or (customer.get("invoice_settings") or {}).get("default_payment_method")
+        or customer.get("default_source")
+    )
+    return str(chosen or "none")
 
 
 def _failure(error: StripeRejected, body: dict[str, Any]) -> PaymentFailed | None:

@@ -10,18 +10,28 @@ from paidup import Access, PaymentMethod
 
 
 @dataclass(frozen=True, slots=True)
-class Banner:
+class Button:
     """
-    One notice. `tone` is info, warning or danger.
+    What a notice offers.
 
-    `action` is what its button does: `portal`, `card` (the portal, at the card), `pricing`, or `resume`.
+    `action` is `portal`, `card` (the portal, at the card), `pay` (the open invoice, now), `pricing`, or `resume`.
     """
+
+    action: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """One notice. `tone` is info, warning or danger; the first of `buttons` is the one to press."""
 
     tone: str
     title: str
     text: str
-    action: str
-    label: str
+    buttons: tuple[Button, ...]
+
+
+_PAY = (Button("pay", "Pay now"), Button("card", "Update card"))
 
 
 def banner_for(
@@ -41,50 +51,46 @@ def banner_for(
         return Banner(
             "danger",
             "Your last payment failed",
-            f"Update your card to keep {name}. Without a payment it stops on {day(access.until)}.",
-            "card",
-            "Update card",
+            f"Pay it, or update your card first, to keep {name}. Without a payment it stops on {day(access.until)}.",
+            _PAY,
         )
     if subscription.status in ("past_due", "unpaid", "incomplete"):
         return Banner(
             "danger",
             f"{name} is on hold",
-            "A payment is missing. Pay it in the billing portal and everything is back at once.",
-            "portal",
-            "Pay now",
+            "A payment is missing. Pay it and everything is back at once.",
+            _PAY,
         )
     if subscription.is_paused:
-        return Banner("warning", f"{name} is paused", "Resume it to use it again.", "resume", f"Resume {name}")
+        return Banner(
+            "warning", f"{name} is paused", "Resume it to use it again.", (Button("resume", f"Resume {name}"),)
+        )
     if subscription.is_canceling:
         return Banner(
             "warning",
             f"{name} ends on {day(subscription.ends_at)}",
             "You keep everything until then, and pay nothing more. Changed your mind?",
-            "resume",
-            f"Keep {name}",
+            (Button("resume", f"Keep {name}"),),
         )
     if access.is_trialing and card is None:
         return Banner(
             "info",
             f"Your {name} trial ends on {day(subscription.trial_end)}",
             f"Add a card to keep {name} after that. Without one it ends by itself, at no cost.",
-            "card",
-            "Add a card",
+            (Button("card", "Add a card"),),
         )
     if access.is_trialing:
         return Banner(
             "info",
             f"Your {name} trial ends on {day(subscription.trial_end)}",
             f"After that {card.label if card else 'your card'} is charged.",
-            "portal",
-            "Manage",
+            (Button("portal", "Manage"),),
         )
     if subscription.has_ended:
         return Banner(
             "info",
             f"Your {name} subscription ended on {day(subscription.ended_at)}",
             "Your projects are all still here.",
-            "pricing",
-            "See plans",
+            (Button("pricing", "See plans"),),
         )
     return None

@@ -80,10 +80,10 @@ class Person:
         self.page.wait_for_url("**/p/session/**")
 
     def saves_card(self, number: str) -> None:
-        """Type a card into the portal's form and save it."""
+        """Type a card into the portal's form and save it; who came for the card alone is led back to the app."""
         self.enter_card(number)
         self.page.locator("#save-card").click()
-        self.page.wait_for_url(re.compile(r"/p/session/[^/]+(/overview)?([?#].*)?$"))
+        self.page.wait_for_url(re.compile(r"(/p/session/[^/]+(/overview)?|/settings/billing)([?#].*)?$"))
 
     def leaves_portal(self) -> None:
         """Take the portal's way back to the app."""

@@ -41,7 +41,6 @@ def test_a_trial_that_got_a_card_goes_on_as_a_subscription(ada: Person) -> None:
     ada.page.get_by_role("button", name="Add a card").click()
     ada.page.wait_for_url("**/p/session/**")
     ada.saves_card(WORKS)
-    ada.leaves_portal()
     expect(ada.page.locator("[data-fact=card]")).to_have_text("Visa •••• 4242", timeout=15_000)
     ada.skips("Skip to trial end")
     ada.sees_status("Active")
@@ -58,27 +57,41 @@ def test_a_renewal_moves_the_date_and_adds_an_invoice(ada: Person) -> None:
     ada.sees_status("Active")
 
 
-def test_a_failed_renewal_is_shown_and_mended_in_the_portal(ada: Person) -> None:
-    ada.subscribe("pro")
-    ada.opens_portal()
-    ada.page.locator("#update-card").click()
-    ada.saves_card(FAILS_LATER)
-    ada.leaves_portal()
-    expect(ada.page.locator("[data-fact=card]")).to_have_text("Visa •••• 0341", timeout=15_000)
-    ada.go("/dashboard")
-    ada.skips("Skip to renewal")
-    ada.sees_banner("Your last payment failed")
-    ada.sees_status("Past due")
+def test_a_failed_renewal_is_shown_and_recovers_with_another_card(ada: Person) -> None:
+    _is_past_due(ada)
     assert ada.has_reports(), "the grace period has begun, not ended"
     ada.page.get_by_role("button", name="Update card").click()
     ada.page.wait_for_url("**/p/session/**")
     ada.saves_card("5555 5555 5555 4444")
-    ada.page.locator("#pay-invoice").click()
-    ada.page.wait_for_load_state()
-    ada.leaves_portal()
+    ada.page.get_by_role("button", name="Pay now").click()
+    ada.page.wait_for_url("**/settings/billing")
     ada.sees_status("Active")
     ada.sees_no_banner()
     assert ada.fact("card") == "Mastercard •••• 4444"
+    expect(ada.page.locator(".invoices tbody tr", has_text="Paid")).to_have_count(2)
+
+
+def test_what_the_card_on_file_cannot_pay_is_paid_on_stripes_page(ada: Person) -> None:
+    _is_past_due(ada)
+    ada.page.get_by_role("button", name="Pay now").click()
+    ada.page.wait_for_url("**/i/**")
+    ada.page.locator("#other-card").click()
+    ada.pay(WORKS)
+    expect(ada.page.locator("body")).to_contain_text("Paid")
+    ada.go("/settings/billing")
+    ada.sees_status("Active")
+    ada.sees_no_banner()
+
+
+def test_the_next_invoice_is_shown_before_it_is_charged(ada: Person) -> None:
+    ada.go("/settings/billing/next-invoice")
+    expect(ada.page.get_by_role("heading", name="No invoice is coming")).to_be_visible()
+    ada.subscribe("pro")
+    ada.go("/settings/billing")
+    renews = ada.fact("renews")
+    ada.page.get_by_role("link", name="Next invoice").click()
+    expect(ada.page.get_by_role("heading", name=f"Next invoice: $29.00 on {renews}")).to_be_visible()
+    expect(ada.page.locator("tbody tr")).to_contain_text("Pro")
 
 
 def test_a_card_that_fails_at_the_renewal_recovers_at_the_next_retry(ada: Person) -> None:
@@ -140,6 +153,19 @@ def test_who_cancels_on_the_settings_page_says_why_and_may_come_back(ada: Person
     ada.skips("Skip to renewal")
     ada.sees_status("Active")
     assert ada.has_reports()
+
+
+def _is_past_due(person: Person) -> None:
+    person.subscribe("pro")
+    person.opens_portal()
+    person.page.locator("#update-card").click()
+    person.saves_card(FAILS_LATER)
+    person.leaves_portal()
+    expect(person.page.locator("[data-fact=card]")).to_have_text("Visa •••• 0341", timeout=15_000)
+    person.go("/dashboard")
+    person.skips("Skip to renewal")
+    person.sees_banner("Your last payment failed")
+    person.sees_status("Past due")
 
 
 def _cancel_in_portal(person: Person) -> None:

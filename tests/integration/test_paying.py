@@ -252,6 +252,23 @@ class TestRoute:
         assert (form.status_code, form.headers["location"]) == (303, url)
         assert user.post("/billing/pay", headers={"Accept": "application/json"}).json() == {"url": url}
 
+    def test_one_more_try_ends_on_the_billing_page_or_where_it_can_be_paid(
+        self, user: httpx.Client, late: Billing, client: sdk.StripeClient
+    ) -> None:
+        as_program = {"Accept": "application/json"}
+        url = late.payment_url(OWNER)
+        form, program = user.post("/billing/pay/retry"), user.post("/billing/pay/retry", headers=as_program)
+        assert (form.status_code, form.headers["location"]) == (303, url)
+        assert (program.status_code, program.json()["code"], program.json()["url"]) == (402, "payment_declined", url)
+        pin(late, client, "pm_card_visa")
+        owed = late.open_invoice(OWNER)
+        assert owed is not None
+        found = user.post("/billing/pay/retry", headers=as_program).json()
+        assert (found["id"], found["status"]) == (owed.id, "paid")
+        assert user.post("/billing/pay/retry", headers=as_program).json() is None
+        back = user.post("/billing/pay/retry")
+        assert (back.status_code, back.headers["location"]) == (303, late.settings.portal_return)
+
     def test_the_portals_deep_links_are_the_callers(self, user: httpx.Client, host_app: HostApp) -> None:
         """H39."""
         paths = [f"/billing/portal/subscription-{what}" for what in ("cancel", "update")]

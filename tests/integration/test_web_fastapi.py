@@ -27,7 +27,10 @@ OWNER = "user:1"
 OTHER = "user:2"
 WEBHOOK = host.WEBHOOK_PATH
 PROBLEM = "application/problem+json"
-MANAGED = [f"/billing/{each}" for each in ("checkout", "portal", "portal/payment-method", "cancel", "resume", "pause")]
+MANAGED = [
+    f"/billing/{each}"
+    for each in ("checkout", "portal", "portal/payment-method", "cancel", "resume", "pause", "pay", "pay/retry")
+]
 """Where only who may manage billing may post, from the app's own pages."""
 
 

@@ -8,7 +8,7 @@ Every call has a timeout; the SDK repeats a call that failed on the way with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import stripe
@@ -199,10 +199,10 @@ class Gateway:
             )
             return [_plain(each) for each in page.auto_paging_iter()]
 
-    def retrieve_invoice(self, invoice_id: str) -> Json:
+    def retrieve_invoice(self, invoice_id: str, *, expand: Sequence[str] = ()) -> Json:
         """An invoice as it is now, with fresh links to its page and PDF."""
         with translated(f"read invoice {invoice_id}"):
-            return _plain(self._v1.invoices.retrieve(invoice_id))
+            return _plain(self._v1.invoices.retrieve(invoice_id, {"expand": list(expand)} if expand else {}))
 
     def finalize_invoice(self, invoice_id: str) -> Json:
         """Make a draft final without collecting it."""

@@ -37,6 +37,7 @@ from paidup.errors import (
     NotAllowed,
     NotSignedIn,
     PayloadTooLarge,
+    PaymentFailed,
 )
 from paidup.web import problems
 from paidup.web.origin import check_origin
@@ -316,6 +317,18 @@ class BillingRoutes:
         async def pay(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             return _go(request, await self._async.payment_url(owner.id))
 
+        @router.post("/pay/retry", name="billing_pay_retry")
+        async def pay_retry(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            try:
+                found = await self._async.retry_payment(owner.id)
+            except PaymentFailed as error:
+                if _is_program(request):
+                    raise
+                return RedirectResponse(error.url, 303, headers=_NO_STORE)  # where the user can pay it
+            if _is_program(request):
+                return _json(_invoice(request, found) if found else None)
+            return RedirectResponse(self.billing.settings.portal_return, 303, headers=_NO_STORE)
+
         @router.get("/upcoming-invoice", name="billing_upcoming_invoice")
         async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)]) -> Response:
             found = await self._async.upcoming_invoice(owner.id)
@@ -447,6 +460,7 @@ def _upcoming(invoice: UpcomingInvoice) -> Mapping[str, Any]:
             {"description": each.description, "amount": each.amount, "quantity": each.quantity}
             for each in invoice.lines
         ],
+        "has_more_lines": invoice.has_more_lines,
     }
 
 

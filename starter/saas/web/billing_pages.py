@@ -18,6 +18,9 @@ from saas.web.viewer import SignedIn
 
 router = APIRouter(default_response_class=HTMLResponse)
 
+_INVOICES = 12
+"""How many of them are on one page."""
+
 _REASONS = (
     ("too_expensive", "It is too expensive"),
     ("missing_features", "Something I need is missing"),
@@ -38,10 +41,13 @@ def settings_page() -> Response:
 
 
 @router.get(SETTINGS_PAGE)
-def billing_page(request: Request, viewer: SignedIn) -> Response:
+def billing_page(
+    request: Request, viewer: SignedIn, before: Annotated[str | None, Query(max_length=255)] = None
+) -> Response:
     """Plan, status, renewal or end, card and invoices, all from the local database."""
     owner = viewer.user.owner
     card = billing.payment_method(owner)
+    invoices = billing.invoices(owner, limit=_INVOICES + 1, before=before)
     return page(
         request,
         "billing.html",
@@ -49,9 +55,16 @@ def billing_page(request: Request, viewer: SignedIn) -> Response:
         held_name=held_name(viewer),
         card=card,
         customer=billing.customer(owner),
-        invoices=billing.invoices(owner),
+        invoices=invoices[:_INVOICES],
+        earlier=invoices[_INVOICES - 1].id if len(invoices) > _INVOICES else None,
         reasons=_REASONS,
     )
+
+
+@router.get(f"{SETTINGS_PAGE}/next-invoice")
+def next_invoice(request: Request, viewer: SignedIn) -> Response:
+    """What will be charged next, as Stripe would draw it up now."""
+    return page(request, "next_invoice.html", invoice=billing.upcoming_invoice(viewer.user.owner))
 
 
 @router.get(CHECKOUT_DONE)
