@@ -83,7 +83,12 @@ class Photographer:
         self._go("/dashboard")
         self._page.locator("#live-history li").first.wait_for()
         self._shoot("3-dashboard-pro")
-        for name, path in {"reports": "/reports", "billing": "/settings/billing", "pricing-pro": "/pricing"}.items():
+        for name, path in {
+            "reports": "/reports",
+            "billing": "/settings/billing",
+            "next-invoice": "/settings/billing/next-invoice",
+            "pricing-pro": "/pricing",
+        }.items():
             self._go(path)
             self._shoot(f"3-{name}")
         self._go("/settings/billing")
