@@ -57,6 +57,7 @@ from paidup.errors import (
     SubscriptionRefused,
     UnknownInterval,
     UnknownPlan,
+    WrongAccount,
 )
 from paidup.inbox import Receipt
 from paidup.reconciliation.missed import Filled
@@ -132,4 +133,5 @@ __all__ = [
     "UpcomingInvoice",
     "UpcomingLine",
     "Worker",
+    "WrongAccount",
 ]

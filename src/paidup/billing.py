@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from paidup import fast_json, gate, inbox, outbox
+from paidup.account import Account
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
 from paidup.checkout import Checkout, Checkouts
@@ -68,6 +69,7 @@ from paidup.worker import WakeUp, Worker
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 _OwnerOf = TypeVar("_OwnerOf", bound=OwnerOf)
 _WORKER_THREADS = 4
+_WRONG_ACCOUNT_PAUSE = 60.0
 _RETURNS = 8
 
 
@@ -116,6 +118,7 @@ class Billing:
             users_calls=self._users_calls,
             attempts=settings.sync_attempts,
         )
+        self._account = Account(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
         self._missed = MissedEvents(
             database=self._database,
             gateway=self.gateway,
@@ -310,8 +313,9 @@ class Billing:
         `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
         the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
         Raises CheckoutRefused with the right action when the owner has a live subscription, UnknownPlan,
-        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidReturnUrl, StripeError.
+        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidReturnUrl, WrongAccount, StripeError.
         """
+        self._account.check()
         return self._checkouts.start(
             owner,
             plan,
@@ -533,9 +537,10 @@ class Billing:
         """
         Store the events that never came, from Stripe's list of the last 30 days; the workers process them.
 
-        Events are `from the API` then instead of signed. Raises StripeError and DatabaseUnavailable; it may be
-        repeated at any time.
+        Events are `from the API` then instead of signed. Raises WrongAccount, StripeError and DatabaseUnavailable;
+        it may be repeated at any time.
         """
+        self._account.check()
         filled = self._missed.fill(on_progress)
         self._wake_up.give()
         return filled
@@ -632,7 +637,7 @@ class Billing:
             deliver_changes=deliver_changes,
             drain=self.settings.drain,
             retention=self.settings.event_retention,
-            pause=self.gateway.budget.pause,
+            pause=self._pause,
             reconcile=self._reconcile_when_due if self.settings.reconcile_every else None,
         )
 
@@ -671,8 +676,9 @@ class Billing:
 
         `owner_of(customer)` says whose a customer is that nobody here knows, or None; it defaults to the registered
         one. A run that was cut short is gone on with. Raises ReconciliationRunning while another process is at it,
-        StripeError, DatabaseUnavailable.
+        WrongAccount, StripeError, DatabaseUnavailable.
         """
+        self._account.check()
         found = self._reconciler.run(fix=fix, owner_of=owner_of or self._owner_of, on_progress=on_progress)
         self._wake_up.give()
         return found
@@ -690,8 +696,12 @@ class Billing:
         self._owner_of = function
         return function
 
+    def _pause(self) -> float:
+        """For how many seconds the worker should not call Stripe."""
+        return self.gateway.budget.pause() if self._account.may_be_called() else _WRONG_ACCOUNT_PAUSE
+
     def _reconcile_when_due(self, stopping: threading.Event) -> None:
-        if self._reconciler.is_due(self.settings.reconcile_every):
+        if self._reconciler.is_due(self.settings.reconcile_every) and self._account.may_be_called():
             with suppress(ReconciliationRunning):
                 self._reconciler.run(fix=True, owner_of=self._owner_of, stopping=stopping)
             self._wake_up.give()

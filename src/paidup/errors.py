@@ -392,6 +392,12 @@ class PaymentPastDue(AccessRefused):
     code = "payment_past_due"
 
 
+class WrongAccount(BillingError):
+    """The database holds the data of another Stripe account than the key's."""
+
+    code = "wrong_account"
+
+
 class NothingToPay(BillingError):
     """No subscription of the owner waits for a payment."""
 

@@ -76,6 +76,7 @@ NAMES = [
     "UpcomingInvoice",
     "UpcomingLine",
     "Worker",
+    "WrongAccount",
 ]
 
 MODELS = ["Customer", "Invoice", "Price", "Product", "Subscription", "SubscriptionItem"]

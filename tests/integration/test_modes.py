@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from paidup import Billing, CustomerNotFound, StripeNotFound
+from paidup import Billing, CustomerNotFound, StripeNotFound, WrongAccount
 from paidup.core import targets
 from paidup.database import store
 from paidup.database.engine import Database
@@ -18,9 +18,11 @@ from paidup.models import Customer, Invoice, Price, Product, Subscription, Subsc
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
 from stripe_emulator import Emulator
+from stripe_emulator import Settings as EmulatorSettings
 from tests.conftest import MakeBilling
 from tests.support.deliveries import a_hurrying_clock, deliver
 from tests.support.paying import pay
+from tests.support.waiting import eventually
 
 OWNER = "user:1"
 
@@ -87,6 +89,35 @@ def test_a_live_key_of_another_account_takes_nothing_from_anybody(
     [waiting] = in_test_mode.queue()
     assert "does not know customer" in str(waiting.last_error)
     database.close()
+
+
+def test_a_key_of_another_account_is_refused_by_the_database(
+    make_billing: MakeBilling, in_test_mode: Billing, stripe: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """H42: nothing is bought, listed or synchronised there, and the error names both accounts."""
+    ours = in_test_mode.customer(OWNER)
+    with Emulator(port=0, settings=EmulatorSettings(account_id="acct_another")) as another:
+        billing = make_billing(api_base=another.url)
+        billing.push_catalog()
+        for verb in (lambda: billing.checkout("user:2", "pro"), billing.reconcile, billing.fill_missed_events):
+            with pytest.raises(WrongAccount, match=r"test data of account acct_1Emulated.*the key is for acct_another"):
+                verb()
+        deliver(billing, stripe.events("invoice.paid")[0] | {"id": "evt_again"})
+        worker = billing.worker()
+        worker.start()
+        eventually(lambda: "nothing is synchronised" in caplog.text)
+        worker.stop()
+        assert [each.attempts for each in billing.queue()] == [0]
+        assert another.events("customer.created") == []
+    assert billing.customer(OWNER) == ours
+
+
+def test_a_key_that_may_not_read_its_account_is_let_through(make_billing: MakeBilling, stripe: Emulator) -> None:
+    """Restricted keys are for those who give few permissions."""
+    billing = make_billing()
+    billing.push_catalog()
+    stripe.fail_next("/v1/account", status=403)
+    assert billing.checkout(OWNER, "pro").url
 
 
 def test_what_a_live_key_does_not_find_is_not_gone_in_test_mode(in_test_mode: Billing, database_url: str) -> None:

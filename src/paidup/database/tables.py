@@ -263,6 +263,16 @@ class RefusedWebhook(Base):
     detail: Mapped[str] = mapped_column(Text)
 
 
+class StripeAccount(Base):
+    """Whose data this is, for each mode."""
+
+    __tablename__ = "billing_accounts"
+
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(_Id)
+    noted_at: Mapped[datetime]
+
+
 class SyncTarget(Base):
     """
     Something at Stripe that has to be synchronised, and how far that is.

@@ -82,6 +82,11 @@ class Gateway:
 
     # the whole account
 
+    def account_id(self) -> str:
+        """Whose key this is."""
+        with translated("read the account"):
+            return str(self._v1.accounts.retrieve_current().id)
+
     def read_page(self, kind: str, *, after: str | None, created_from: int | None = None) -> RawPage:
         """
         A page of everything of one kind there is in the account, newest first.
