@@ -325,6 +325,14 @@ class TestPendingUpdates:
         assert clocked.shop.api.invoices.retrieve(str(waiting.latest_invoice)).status == "void"
         assert clocked.shop.emulator.events("customer.subscription.pending_update_expired")
 
+    def test_voiding_its_invoice_drops_it(self, clocked: Clocked) -> None:
+        waiting = self.declined(clocked)
+        clocked.shop.api.invoices.void_invoice(str(waiting.latest_invoice))
+        dropped = clocked.shop.api.subscriptions.retrieve(waiting.id)
+        assert dropped.pending_update is None
+        assert dropped["items"].data[0].price.id == clocked.pro.id
+        assert clocked.shop.emulator.events("customer.subscription.pending_update_expired")
+
     def test_a_good_card_applies_it_at_once(self, clocked: Clocked) -> None:
         subscription = clocked.subscribe(clocked.pro.id)
         clocked.advance(HALF)

@@ -13,12 +13,14 @@ from paidup.core.differences import Difference
 from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.money import Money
 from paidup.core.policy import AccessPolicy, Grants
+from paidup.core.quote import Quote, ScheduledChange, Terms
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.errors import (
     AccessRefused,
     BillingError,
     CatalogError,
+    ChangeNotPaid,
     CheckoutNotFound,
     CheckoutRefused,
     CrossOriginRequest,
@@ -45,6 +47,8 @@ from paidup.errors import (
     PaymentPastDue,
     PlanNotForSale,
     Problem,
+    QuoteChanged,
+    QuoteNotFound,
     ReconciliationRunning,
     SettingsError,
     StripeDeclined,
@@ -75,6 +79,7 @@ __all__ = [
     "Catalog",
     "CatalogError",
     "Change",
+    "ChangeNotPaid",
     "Checkout",
     "CheckoutNotFound",
     "CheckoutRefused",
@@ -113,9 +118,13 @@ __all__ = [
     "PlanPrice",
     "Problem",
     "Progress",
+    "Quote",
+    "QuoteChanged",
+    "QuoteNotFound",
     "Receipt",
     "Reconciliation",
     "ReconciliationRunning",
+    "ScheduledChange",
     "Settings",
     "SettingsError",
     "StripeDeclined",
@@ -128,6 +137,7 @@ __all__ = [
     "Subscription",
     "SubscriptionItem",
     "SubscriptionRefused",
+    "Terms",
     "UnknownInterval",
     "UnknownPlan",
     "UpcomingInvoice",

@@ -11,6 +11,7 @@ from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice, UpcomingInvoice
+from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.ending import When
@@ -113,6 +114,34 @@ class AsyncBilling:
     ) -> str:
         """See `Billing.portal`."""
         return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow, group=group)
+
+    async def preview_change(
+        self,
+        owner: str,
+        plan: str,
+        *,
+        interval: str | None = None,
+        seats: int | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Quote:
+        """See `Billing.preview_change`."""
+        return await asyncio.to_thread(
+            self.billing.preview_change, owner, plan, interval=interval, seats=seats, wait=wait
+        )
+
+    async def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:
+        """See `Billing.change_plan`."""
+        return await asyncio.to_thread(self.billing.change_plan, owner, quote_id, wait=wait)
+
+    async def scheduled_change(self, owner: str, *, group: str | None = None) -> ScheduledChange | None:
+        """See `Billing.scheduled_change`."""
+        return await asyncio.to_thread(self.billing.scheduled_change, owner, group=group)
+
+    async def undo_change(
+        self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
+    ) -> Subscription:
+        """See `Billing.undo_change`."""
+        return await asyncio.to_thread(self.billing.undo_change, owner, group=group, wait=wait)
 
     async def cancel(
         self,

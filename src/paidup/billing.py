@@ -22,6 +22,7 @@ from paidup import fast_json, gate, inbox, outbox
 from paidup.account import Account
 from paidup.catalog.apply import Step, push
 from paidup.catalog.file import load
+from paidup.changing import Changing
 from paidup.checkout import Checkout, Checkouts
 from paidup.core import event as events
 from paidup.core import targets
@@ -31,6 +32,7 @@ from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.health import Health, judge
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.policy import AccessPolicy
+from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.customers import Customers, check_owner
@@ -55,6 +57,7 @@ from paidup.invoices import Invoices
 from paidup.metrics import HealthCollector
 from paidup.paying import Payments
 from paidup.portal import Portal
+from paidup.quotes import Quotes
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled, MissedEvents
 from paidup.reconciliation.reconciler import Reconciler
@@ -155,6 +158,22 @@ class Billing:
             livemode=self._livemode,
             clock=clock,
             returns=self._returns,
+        )
+        self._quotes = Quotes(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
+            synchroniser=self._synchroniser,
+            livemode=self._livemode,
+            clock=clock,
+            returns=self._returns,
+        )
+        self._changing = Changing(
+            database=self._database,
+            gateway=self.gateway,
+            quotes=self._quotes,
+            livemode=self._livemode,
+            clock=clock,
         )
         self._invoices = Invoices(database=self._database, gateway=self.gateway, livemode=self._livemode)
         self._payments = Payments(
@@ -357,6 +376,55 @@ class Billing:
 
     def _url(self, value: str) -> str:
         return safe_return_url(value, app_url=self.settings.app_url, allowed_hosts=self.settings.return_hosts)
+
+    # changing
+
+    def preview_change(
+        self,
+        owner: str,
+        plan: str,
+        *,
+        interval: str | None = None,
+        seats: int | None = None,
+        wait: timedelta = timedelta(seconds=5),
+    ) -> Quote:
+        """
+        What changing the owner's subscription costs, as Stripe computes it; nothing is changed yet.
+
+        The subscription is the one in the plan's group. `interval` and `seats` stay as they are if they are left out.
+        The quote binds for half an hour: show it, and pass its id to `change_plan`. Raises SubscriptionRefused with the
+        right action, UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, StripeError.
+        """
+        return self._quotes.preview(owner, plan, interval=interval, seats=seats, wait=wait)
+
+    def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:
+        """
+        Carry out a quote of `preview_change`: charge exactly that, or nothing; how the subscription stands then.
+
+        More takes effect at once and only once paid, less when the period ends (`scheduled_change` shows it then).
+        Repeating the call is safe, and finishes what was interrupted. Raises QuoteChanged, whose `quote` is the new
+        one; PaymentNeedsUser, whose `url` leads on, after which the change happens by itself; ChangeNotPaid, with the
+        old plan kept and nothing owed; QuoteNotFound, SubscriptionRefused, StripeError.
+        """
+        found = self._changing.confirm(owner, quote_id, wait=wait)
+        self._wake_up.give()
+        return found
+
+    def scheduled_change(self, owner: str, *, group: str | None = None) -> ScheduledChange | None:
+        """The change that takes effect when the period ends; None without one."""
+        return self._changing.scheduled(owner, group=group)
+
+    def undo_change(
+        self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
+    ) -> Subscription:
+        """
+        Drop the change that is to come, or the one that waits for the user's bank; how the subscription stands then.
+
+        Without either nothing happens. Raises SubscriptionRefused, StripeError.
+        """
+        found = self._changing.undo(owner, group=group, wait=wait)
+        self._wake_up.give()
+        return found
 
     # ending and coming back
 

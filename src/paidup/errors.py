@@ -16,10 +16,12 @@ BillingError
 ├── PayloadTooLarge                      413
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
-├── CheckoutNotFound, CustomerNotFound, EventNotFound, InvoiceNotFound   404
+├── CheckoutNotFound, CustomerNotFound, EventNotFound, InvoiceNotFound, QuoteNotFound   404
 ├── ReconciliationRunning                409  another runner is at it
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
 ├── SubscriptionRefused                  409  it cannot end, pause or go on like this; `action` says what to do
+├── QuoteChanged                         409  a change costs something else by now; `quote` is the new one
+├── ChangeNotPaid                        402  the old plan stays, and nothing is owed
 ├── AccessRefused                        402
 │   ├── NoSubscription
 │   ├── FeatureNotInPlan
@@ -42,7 +44,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from paidup.core.quote import Quote
 
 
 class BillingError(Exception):
@@ -283,6 +288,40 @@ class InvoiceNotFound(BillingError):
     status = 404
 
 
+class QuoteNotFound(BillingError):
+    """No such quote of this owner."""
+
+    code = "quote_not_found"
+    status = 404
+
+
+class QuoteChanged(BillingError):
+    """A change costs something else than was quoted, or the quote is too old. Nothing was charged or changed."""
+
+    code = "quote_changed"
+    status = 409
+
+    def __init__(self, message: str, *, quote: Quote, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.quote = quote
+        """What it costs now."""
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"quote": self.quote.as_dict()}
+
+
+class ChangeNotPaid(BillingError):
+    """A change of plan was declined. The old plan stays, its invoice is void; the quote may be confirmed again."""
+
+    code = "change_not_paid"
+    status = 402
+
+    def __init__(self, message: str, *, decline_code: str | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.decline_code = decline_code
+        """The bank's reason: https://docs.stripe.com/declines/codes. Not all are meant to be told to the user."""
+
+
 class ReconciliationRunning(BillingError):
     """Another process reconciles this account; there is one at a time."""
 
@@ -315,7 +354,8 @@ class SubscriptionRefused(BillingError):
     What was asked of the owner's subscription cannot be done as it stands.
 
     `action` names the right way on: `checkout` (there is none, or it is over), `resume`, `cancel_now`, `fix_payment`,
-    `update_payment_method`, `plan_change` (a planned one is in the way) or `choose_group`.
+    `update_payment_method`, `plan_change` (a planned one is in the way) or `choose_group`. A change of plan may also be
+    refused with `nothing_to_change`, `undo_change` (the planned one first), `update_address` or `contact_us`.
     """
 
     code = "subscription_refused"

@@ -24,6 +24,14 @@ trial_days = 14
 [plans.pro.prices.month]
 amount = 2900                      # minor units
 lookup_key = "pro_month"           # the default
+
+[plans.pro.prices.year]
+amount = 29000
+
+[[changes]]                        # more is at once, less at the period's end, unless it is told for a pair of plans
+from = "pro"
+to = "pro"
+when = "now"                       # or "period_end"
 ```
 
 Plans are ranked by their order in the file, lowest first.
@@ -82,12 +90,19 @@ class _Plan(_Named):
     prices: dict[str, _Price] = {}
 
 
+class _Change(_Strict):
+    before: str = Field(alias="from")
+    after: str = Field(alias="to")
+    when: Literal["now", "period_end"]
+
+
 class _File(_Strict):
     currency: Currency = "usd"
     default_plan: str
     features: dict[str, _Feature] = {}
     limits: dict[str, _Named] = {}
     plans: dict[str, _Plan] = Field(min_length=1)
+    changes: list[_Change] = []
 
 
 def load(path: Path | str) -> Catalog:
@@ -153,6 +168,21 @@ def _problems(file: _File) -> list[Problem]:
                     Problem(where, f"lookup key {lookup_key!r} is that of {seen[lookup_key]} too", "give each its own")
                 )
             seen[lookup_key] = where
+    return problems + _change_problems(file)
+
+
+def _change_problems(file: _File) -> list[Problem]:
+    problems: list[Problem] = []
+    pairs = [(each.before, each.after) for each in file.changes]
+    for number, pair in enumerate(pairs):
+        where = f"changes.{number}"
+        problems += [
+            Problem(where, f"there is no plan {key!r} with prices", "name one that is sold")
+            for key in dict.fromkeys(pair)
+            if key not in file.plans or not file.plans[key].prices
+        ]
+        if pair in pairs[:number]:
+            problems.append(Problem(where, f"{pair[0]!r} to {pair[1]!r} stands there twice", "keep one of them"))
     return problems
 
 
@@ -190,6 +220,7 @@ def _catalog(file: _File) -> Catalog:
         limits={key: LimitName(key, each.name) for key, each in file.limits.items()},
         default_plan=file.default_plan,
         currency=file.currency,
+        change_timing={(each.before, each.after): each.when for each in file.changes},
     )
 
 

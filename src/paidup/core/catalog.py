@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Catalog:
     limits: Mapping[str, LimitName]
     default_plan: str
     currency: str
+    change_timing: Mapping[tuple[str, str], Literal["now", "period_end"]] = field(default_factory=dict)
+    """When a change from one plan to another takes effect, where it isn't what its direction says."""
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""

@@ -98,6 +98,7 @@ def subscription(body: Json, *, plan: str | None = None, past_due_since: datetim
         livemode=bool(body.get("livemode")),
         metadata=dict(body.get("metadata") or {}),
         plan=plan,
+        schedule=reference(body.get("schedule")),
         past_due_since=past_due_since,
     )
 
@@ -171,9 +172,14 @@ def upcoming_invoice(body: Json) -> UpcomingInvoice:
         total=body["total"],
         amount_due=body["amount_due"],
         date=from_unix(body["period_end"]) or datetime.fromtimestamp(0, UTC),
-        lines=tuple(_upcoming_line(line) for line in body["lines"]["data"]),
+        lines=upcoming_lines(body),
         has_more_lines=bool(body["lines"].get("has_more")),
     )
+
+
+def upcoming_lines(body: Json) -> tuple[UpcomingLine, ...]:
+    """The lines that came with a preview."""
+    return tuple(_upcoming_line(line) for line in body["lines"]["data"])
 
 
 def _upcoming_line(body: Json) -> UpcomingLine:

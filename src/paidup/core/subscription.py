@@ -70,6 +70,8 @@ class Subscription:
     metadata: Mapping[str, str]
     plan: str | None = None
     """The plan it was last seen on. Kept when nobody knows its price: it was paid for."""
+    schedule: str | None = None
+    """The subscription schedule that manages it: a change is planned, or was."""
     past_due_since: datetime | None = None
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
 

@@ -344,6 +344,46 @@ class CheckoutIntent(Base):
     )
 
 
+class StoredQuote(Base):
+    """
+    What a change was said to cost, and how far it got.
+
+    `terms` is the Quote, `params` exactly what Stripe is asked for, `fingerprint` a hash of the subscription it was
+    computed from. At most one quote of a subscription is being confirmed at any time.
+    """
+
+    __tablename__ = "billing_quotes"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(_Id, index=True)
+    livemode: Mapped[bool]
+    customer_id: Mapped[str] = mapped_column(_Id)
+    subscription_id: Mapped[str] = mapped_column(_Id, index=True)
+    item_id: Mapped[str] = mapped_column(_Id)
+    price_id: Mapped[str] = mapped_column(_Id)
+    terms: Mapped[dict[str, Any]]
+    params: Mapped[dict[str, Any]]
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    """open, confirming, waiting (for the user to pay), done, or outdated."""
+    attempt: Mapped[int] = mapped_column(Integer)
+    """How often it was declined, and with that part of the idempotency key."""
+    schedule_id: Mapped[str | None] = mapped_column(_Id)
+    confirmed_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    created: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "uq_billing_quotes_confirming",
+            "subscription_id",
+            unique=True,
+            postgresql_where=text("state = 'confirming'"),
+            sqlite_where=text("state = 'confirming'"),
+        ),
+    )
+
+
 class StoredChange(Base):
     """
     A Change waiting for the app's handlers, written in the transaction that found it.

@@ -167,11 +167,12 @@ class Gateway:
         self.complete_items(found)
         return found
 
-    def update_subscription(self, subscription_id: str, params: Params) -> Json:
-        """Change a subscription; as it is then."""
+    def update_subscription(self, subscription_id: str, params: Params, *, idempotency_key: str | None = None) -> Json:
+        """Change a subscription, once per key if there is one; as it is then."""
         with translated(f"change subscription {subscription_id}"):
             asked = {**params, **_WITH_METHOD}
-            found = _plain(self._v1.subscriptions.update(subscription_id, cast(Any, asked)))
+            options: stripe.RequestOptions = {"idempotency_key": idempotency_key} if idempotency_key else {}
+            found = _plain(self._v1.subscriptions.update(subscription_id, cast(Any, asked), options))
         self.complete_items(found)
         return found
 
@@ -190,6 +191,23 @@ class Gateway:
             found = _plain(self._v1.subscriptions.resume(subscription_id, cast(Any, asked)))
         self.complete_items(found)
         return found
+
+    def retrieve_schedule(self, schedule_id: str) -> Json:
+        """A subscription schedule as it is now."""
+        with translated(f"read schedule {schedule_id}"):
+            return _plain(self._v1.subscription_schedules.retrieve(schedule_id))
+
+    def create_schedule(self, subscription_id: str, *, idempotency_key: str) -> Json:
+        """Put a subscription under a schedule that changes nothing yet, once per key."""
+        with translated(f"schedule subscription {subscription_id}"):
+            options: stripe.RequestOptions = {"idempotency_key": idempotency_key}
+            params: Any = {"from_subscription": subscription_id}
+            return _plain(self._v1.subscription_schedules.create(params, options))
+
+    def update_schedule(self, schedule_id: str, params: Params) -> Json:
+        """Say what a schedule does from now on: all its phases, the current one included."""
+        with translated(f"change schedule {schedule_id}"):
+            return _plain(self._v1.subscription_schedules.update(schedule_id, cast(Any, params)))
 
     def release_schedule(self, schedule_id: str) -> None:
         """Take a subscription out of its schedule and leave it as it is."""

@@ -11,6 +11,7 @@ paidup's errors takes precedence, so an app may answer with pages instead.
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -27,6 +28,7 @@ from paidup.checkout import Checkout
 from paidup.core.access import Access
 from paidup.core.catalog import Plan
 from paidup.core.invoice import Invoice, UpcomingInvoice
+from paidup.core.quote import ScheduledChange
 from paidup.core.subscription import Subscription
 from paidup.ending import LONGEST_COMMENT
 from paidup.errors import (
@@ -76,6 +78,24 @@ class _Cancel(_Ending):
     when: Literal["period_end", "now"] = "period_end"
     feedback: str = Field(default="", max_length=40)
     comment: str = Field(default="", max_length=LONGEST_COMMENT)
+
+
+class _Preview(BaseModel):
+    """Everything a browser may say about a change; what is left out, or left empty in a form, stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: str = Field(min_length=1, max_length=40)
+    interval: str = Field(default="", max_length=10)
+    seats: Literal[""] | Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class _Change(BaseModel):
+    """The quote that is agreed to: what it says stands here, not in the browser."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    quote: str = Field(min_length=1, max_length=64)
 
 
 class _Pause(_Ending):
@@ -255,6 +275,35 @@ class BillingRoutes:
         async def subscription_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             return _go(request, await self._async.portal(owner.id, flow="subscription_update"))
 
+        @router.post("/change/preview", name="billing_change_preview")
+        async def preview_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Preview)
+            found = await self._async.preview_change(
+                owner.id, asked.plan, interval=asked.interval or None, seats=asked.seats or None
+            )
+            return _json(found.as_dict())
+
+        @router.post("/change", name="billing_change")
+        async def change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Change)
+            try:
+                found = await self._async.change_plan(owner.id, asked.quote)
+            except PaymentFailed as error:
+                if _is_program(request):
+                    raise
+                return RedirectResponse(error.url, 303, headers=_NO_STORE)  # where the user's bank asks them
+            return self._done(request, found)
+
+        @router.post("/change/undo", name="billing_change_undo")
+        async def undo_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, _Ending)
+            return self._done(request, await self._async.undo_change(owner.id, group=asked.group or None))
+
+        @router.get("/change", name="billing_scheduled_change")
+        async def scheduled_change(owner: Annotated[Owner, Depends(signed_in)], group: str = "") -> Response:
+            found = await self._async.scheduled_change(owner.id, group=group or None)
+            return _json(_scheduled(found) if found else None)
+
         @router.post("/cancel", name="billing_cancel")
         async def cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, _Cancel)
@@ -428,6 +477,10 @@ def _subscription(subscription: Subscription) -> Mapping[str, Any]:
         "paused": subscription.is_paused,
         "resumes_at": _iso(subscription.resumes_at),
     }
+
+
+def _scheduled(change: ScheduledChange) -> Mapping[str, Any]:
+    return {**asdict(change), "effective_at": change.effective_at.isoformat()}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -77,6 +77,13 @@ def expire(engine: Engine, subscription: Json) -> None:
         invoicing.void(engine, invoice)
 
 
+def discard_voided(engine: Engine, invoice: Json) -> None:
+    """Voiding the invoice that a change waits for cancels the change."""
+    for subscription in engine.store.of_customer("subscription", invoice["customer"]):
+        if subscription["pending_update"] is not None and subscription.get("_awaits") == invoice["id"]:
+            expire(engine, engine.find("subscription", subscription["id"]))
+
+
 def expires_at(subscription: Json) -> int | None:
     """When the waiting change is dropped."""
     pending = subscription["pending_update"]

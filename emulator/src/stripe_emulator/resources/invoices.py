@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, invoicing, sending, standing, taxes
+from stripe_emulator.billing import collection, discounts, invoicing, pending_updates, sending, standing, taxes
 from stripe_emulator.billing.update_payments import refusal
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.paging import range_of
@@ -166,6 +166,7 @@ def void(engine: Engine, ids: list[str], params: Params) -> Reply:
     """Void an open invoice."""
     invoice = engine.find("invoice", ids[0])
     invoicing.void(engine, invoice)
+    pending_updates.discard_voided(engine, invoice)
     return invoice
 
 

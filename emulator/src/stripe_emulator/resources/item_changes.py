@@ -43,7 +43,7 @@ def change_items(engine: Engine, subscription: Json, params: Params) -> Json | N
         return None
     classic = subscription["billing_mode"]["type"] == "classic"
     if anchor_now or (classic and anchor != "unchanged" and _interval_changes(engine, changes)):
-        return _begin_anew(engine, subscription, old, behavior, now)
+        return _begin_anew(engine, subscription, old, behavior, now, at)
     if subscription["status"] not in ("trialing", "incomplete", "paused"):
         _begin_stubs(engine, subscription, changes, now)
     if subscription["status"] in ("trialing", "incomplete", "paused") or behavior == "none":
@@ -192,13 +192,13 @@ def _begin_stubs(engine: Engine, subscription: Json, changes: list[Change], now:
             change.new.update(current_period_start=now, current_period_end=next_boundary(*cycle, now))
 
 
-def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: str, now: int) -> Json | None:
-    """A new cycle from now: the rest of the old one is credited, a whole new period charged."""
+def _begin_anew(engine: Engine, subscription: Json, old: list[Json], behavior: str, now: int, at: int) -> Json | None:
+    """A new cycle from now: the rest of the old one is credited as from `at`, a whole new period charged."""
     in_trial = subscription["status"] == "trialing"
     if in_trial:
         return None
     if behavior != "none":
-        prorate_changes(engine, subscription, [Change(item, None) for item in old], now)
+        prorate_changes(engine, subscription, [Change(item, None) for item in old], at)
     subscription["billing_cycle_anchor"] = now
     made = []
     for item in subscription["items"]:

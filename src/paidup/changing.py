@@ -1,0 +1,331 @@
+"""
+Changing plan, interval or seats: a quote is confirmed, and exactly that is charged, or nothing.
+
+What was done is read off the object at Stripe, which names the quote it was changed by: after a double click, a lost
+answer or a crash the same call finds it done, finishes it, or does it, once. One quote of a subscription is confirmed
+at a time. No transaction is open while Stripe is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+from typing import Any
+
+from paidup.core import change_state, parse
+from paidup.core.quote import Quote, ScheduledChange
+from paidup.core.subscription import Subscription
+from paidup.customers import check_owner
+from paidup.database import quotes as rows
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.database.tables import StoredQuote
+from paidup.errors import (
+    ChangeNotPaid,
+    PaymentNeedsUser,
+    QuoteChanged,
+    QuoteNotFound,
+    StripeError,
+    StripeNotFound,
+    StripeRejected,
+    StripeUnavailable,
+    SubscriptionRefused,
+)
+from paidup.invoices import page_of
+from paidup.quotes import Quotes
+from paidup.stripe_api import idempotency
+from paidup.stripe_api.gateway import Gateway
+
+_SETTLED = timedelta(minutes=2)
+"""After this long nothing of an interrupted call is on its way to Stripe any more."""
+_IN_USE = "idempotency_key_in_use"
+_PAYMENTS = ("payments.data.payment.payment_intent",)
+_WAIT_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+
+
+class _Outdated(Exception):
+    """What a quote was computed from is not so any more."""
+
+
+class Changing:
+    """Carries changes out, shows what is planned, and undoes it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        gateway: Gateway,
+        quotes: Quotes,
+        livemode: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._quotes = quotes
+        self._livemode = livemode
+        self._clock = clock
+
+    def confirm(self, owner: str, quote_id: str, *, wait: timedelta) -> Subscription:
+        """
+        Carry a quote out; how the subscription stands then.
+
+        Raises QuoteNotFound, QuoteChanged with a new quote, PaymentNeedsUser, ChangeNotPaid, SubscriptionRefused,
+        StripeError.
+        """
+        row, was_free = self._claim(check_owner(owner), quote_id)
+        try:
+            if row.state == "outdated":
+                raise _Outdated
+            if row.state != "done":
+                self._carry_out(row, was_free=was_free)
+        except _Outdated:
+            if self._was_done_meanwhile(row):
+                return self._as_it_is_now(owner, row.customer_id, row.subscription_id, wait)
+            self._note(row, "outdated")
+            quote = Quote.from_dict(row.terms)
+            fresh = self._quotes.preview(
+                owner, quote.after.plan, interval=quote.after.interval, seats=quote.after.seats, wait=wait
+            )
+            raise QuoteChanged(
+                "what the change costs is not what it was", quote=fresh, remedy="show the new quote, and ask again"
+            ) from None
+        except (ChangeNotPaid, PaymentNeedsUser):
+            self._quotes.synchronise(row.customer_id, wait)
+            raise
+        return self._as_it_is_now(owner, row.customer_id, row.subscription_id, wait)
+
+    def scheduled(self, owner: str, *, group: str | None) -> ScheduledChange | None:
+        """The change that is to come; None without one. Stripe is asked only after a call that was interrupted."""
+        for subscription in self._quotes.known(check_owner(owner), group):
+            if subscription.schedule is None:
+                continue
+            with self._database.read() as session:
+                found = rows.confirmed(session, subscription.id)
+            for row in found:
+                if row.state == "confirming":
+                    row = self._settle(row)
+                quote = Quote.from_dict(row.terms)
+                if row.state != "done" or row.schedule_id != subscription.schedule or quote.effective_at is None:
+                    continue
+                if subscription.metadata.get(change_state.QUOTE_KEY) != row.id:
+                    return ScheduledChange(row.id, subscription.id, quote.before, quote.after, quote.effective_at)
+        return None
+
+    def undo(self, owner: str, *, group: str | None, wait: timedelta) -> Subscription:
+        """Drop what is planned, or waits to be paid. Raises SubscriptionRefused, StripeError."""
+        chosen = self._quotes.running(check_owner(owner), group, wait)
+        body = self._gateway.retrieve_subscription(chosen.id)
+        schedule_id = parse.reference(body.get("schedule"))
+        if schedule_id is not None:
+            schedule = self._gateway.retrieve_schedule(schedule_id)
+            if change_state.quote_of(schedule) is None and not change_state.changes_nothing(schedule):
+                self._quotes.check_schedule(body)
+            self._release(schedule_id)
+        if (pending := body.get("pending_update")) and change_state.QUOTE_KEY in (pending.get("metadata") or {}):
+            self._void(str(parse.reference(body["latest_invoice"])))
+        self._database.run(lambda session: rows.outdate(session, chosen.id))
+        return self._as_it_is_now(owner, chosen.customer, chosen.id, wait)
+
+    # one at a time
+
+    def _claim(self, owner: str, quote_id: str) -> tuple[StoredQuote, bool]:
+        """The quote, to be confirmed by this call and its repetitions alone; and whether it is the first of them."""
+        deadline = monotonic() + _WAIT_SECONDS
+        while True:
+            row, other, was_free = self._database.run(
+                lambda session: rows.take(session, quote_id, owner, livemode=self._livemode, now=self._clock())
+            )
+            if row is None:
+                raise QuoteNotFound("there is no such quote of yours", remedy="ask for a new one")
+            if other is None:
+                return row, was_free
+            if self._settle(other).state == "confirming":
+                if monotonic() >= deadline:
+                    raise StripeUnavailable(
+                        "another change of this subscription is under way", remedy="try again in a minute"
+                    )
+                sleep(_POLL_SECONDS)
+
+    def _settle(self, row: StoredQuote) -> StoredQuote:
+        """Find out what became of a call that may have been interrupted; while it may still go on, nothing."""
+        if row.confirmed_at is not None and row.confirmed_at > self._clock() - _SETTLED:
+            with self._database.read() as session:
+                return session.get(StoredQuote, row.id) or row
+        body = self._gateway.retrieve_subscription(row.subscription_id)
+        state, schedule_id = "outdated", parse.reference(body.get("schedule"))
+        if change_state.is_done(body, row.id):
+            state = "done"
+        elif change_state.is_waiting(body, row.id):
+            state = "waiting"
+        elif schedule_id and change_state.quote_of(self._gateway.retrieve_schedule(schedule_id)) == row.id:
+            state = "done"
+        self._note(row, state, schedule_id=schedule_id)
+        return row
+
+    def _note(self, row: StoredQuote, state: str, *, schedule_id: str | None = None, declined: bool = False) -> None:
+        attempt = row.attempt + declined
+        values: dict[str, Any] = {"state": state, "attempt": attempt}
+        if schedule_id is not None:
+            values["schedule_id"] = schedule_id
+        self._database.run(lambda session: rows.note(session, row, values))
+        row.state, row.schedule_id = state, schedule_id or row.schedule_id
+
+    # what to do
+
+    def _was_done_meanwhile(self, row: StoredQuote) -> bool:
+        """Was another click faster? Then what the quote was computed from is gone because of it."""
+        if row.state == "outdated":
+            return False
+        body = self._gateway.retrieve_subscription(row.subscription_id)
+        if change_state.is_done(body, row.id):
+            self._note(row, "done")
+            return True
+        if change_state.is_waiting(body, row.id):
+            self._follow_payment(row, body)
+        return False
+
+    def _carry_out(self, row: StoredQuote, *, was_free: bool) -> None:
+        try:
+            body = self._gateway.retrieve_subscription(row.subscription_id)
+            if change_state.is_done(body, row.id):
+                self._note(row, "done")
+                return
+            if row.terms["when"] == "period_end":
+                self._schedule(row, body)
+                return
+            is_sent = change_state.is_waiting(body, row.id)
+            if not is_sent:
+                self._prepare(row, body)
+        except (StripeError, SubscriptionRefused):
+            if was_free:
+                self._note(row, "open")  # nothing was asked for that costs anything
+            raise
+        self._conclude(row, body if is_sent else self._send(row))
+
+    def _prepare(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        """Make sure that exactly what was quoted would be charged. Raises _Outdated otherwise."""
+        self._check(row, body)
+        schedule = self._quotes.check_schedule(body)
+        if schedule is not None:
+            self._release(schedule["id"])
+        if change_state.is_waiting(body):
+            # Its invoice goes first: paid at the same moment, this change would cost something else.
+            self._void(str(parse.reference(body["latest_invoice"])))
+            self._check(row, self._gateway.retrieve_subscription(row.subscription_id))
+        if "payment_behavior" in row.params:
+            quoted = (row.terms["currency"], row.terms["total"], row.terms["due_now"])
+            if self._quotes.preview_again(row.subscription_id, row.params) != quoted:
+                raise _Outdated
+
+    def _check(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        if row.expires_at <= self._clock() or change_state.fingerprint(body) != row.fingerprint:
+            raise _Outdated
+
+    def _send(self, row: StoredQuote) -> dict[str, Any]:
+        deadline = monotonic() + _WAIT_SECONDS
+        key = idempotency.key("change", f"{row.id}-{row.attempt}", row.params)
+        while True:
+            try:
+                return self._gateway.update_subscription(row.subscription_id, row.params, idempotency_key=key)
+            except StripeUnavailable as error:
+                if error.stripe_code != _IN_USE or monotonic() >= deadline:
+                    raise  # the claim stays: the same call finds out, with the same key
+                sleep(_POLL_SECONDS)  # the other click is at it
+            except (StripeRejected, StripeNotFound):
+                self._note(row, "open", declined=True)  # a corrected call must not meet this one's stored answer
+                raise
+
+    def _conclude(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        """Paid, waiting for the user, or taken back."""
+        if not change_state.is_done(body, row.id) and change_state.is_waiting(body, row.id):
+            self._follow_payment(row, body)
+            body = self._gateway.retrieve_subscription(row.subscription_id)
+        if not change_state.is_done(body, row.id):
+            raise _Outdated  # another call has taken it back
+        self._note(row, "done")
+
+    def _follow_payment(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        invoice = self._gateway.retrieve_invoice(str(parse.reference(body["latest_invoice"])), expand=_PAYMENTS)
+        if invoice["status"] != "open":
+            return
+        payment = change_state.payment_of(invoice)
+        if payment.get("status") == "requires_action":
+            self._note(row, "waiting")
+            raise PaymentNeedsUser(
+                "the bank asks the user to confirm this payment",
+                invoice=invoice["id"],
+                url=page_of(invoice),
+                remedy="send the user to `url`; the change takes effect once it is paid there",
+            )
+        if self._void(invoice["id"]) == "paid":
+            return
+        self._note(row, "open", declined=True)
+        failure = payment.get("last_payment_error") or {}
+        raise ChangeNotPaid(
+            "the card was declined" if failure else "there is no payment method to charge",
+            decline_code=failure.get("decline_code") or failure.get("code"),
+            remedy="change the card in the billing portal, then confirm again",
+        )
+
+    def _schedule(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        schedule_id = parse.reference(body.get("schedule"))
+        if schedule_id is not None:
+            schedule = self._gateway.retrieve_schedule(schedule_id)
+            if change_state.quote_of(schedule) == row.id:
+                self._note(row, "done", schedule_id=schedule_id)
+                return
+        self._check(row, body)
+        if change_state.is_waiting(body):
+            self._void(str(parse.reference(body["latest_invoice"])))
+        found = self._quotes.check_schedule(body)
+        if found is None:
+            key = idempotency.key("schedule", f"{row.id}-{row.attempt}", {})
+            found = self._gateway.create_schedule(row.subscription_id, idempotency_key=key)
+        quote = Quote.from_dict(row.terms)
+        assert quote.effective_at is not None
+        phases = change_state.phases(
+            found,
+            body,
+            row.item_id,
+            price=row.price_id,
+            seats=quote.after.seats,
+            at=int(quote.effective_at.timestamp()),
+            new_cycle=quote.after.interval != quote.before.interval,
+            metadata=row.params["metadata"],
+        )
+        self._gateway.update_schedule(
+            found["id"], {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
+        )
+        self._note(row, "done", schedule_id=found["id"])
+
+    def _release(self, schedule_id: str) -> None:
+        try:
+            self._gateway.release_schedule(schedule_id)
+        except StripeRejected:
+            if not change_state.is_over(self._gateway.retrieve_schedule(schedule_id)):
+                raise
+
+    def _void(self, invoice_id: str) -> str:
+        """Take an invoice back; its status then, which is `paid` if that came first."""
+        try:
+            return str(self._gateway.void_invoice(invoice_id)["status"])
+        except StripeRejected:
+            status = str(self._gateway.retrieve_invoice(invoice_id)["status"])
+            if status == "open":
+                raise
+            return status
+
+    # what came of it
+
+    def _as_it_is_now(self, owner: str, customer_id: str, subscription_id: str, wait: timedelta) -> Subscription:
+        if self._quotes.synchronise(customer_id, wait):
+            with self._database.read() as session:
+                for each in store.subscriptions_of(session, owner, livemode=self._livemode):
+                    if each.id == subscription_id:
+                        return each
+        # The target stays dirty and the workers go on; until then Stripe's own answer tells.
+        body = self._gateway.retrieve_subscription(subscription_id)
+        return replace(parse.subscription(body), plan=(body.get("metadata") or {}).get(parse.PLAN_KEY))

@@ -1,0 +1,63 @@
+"""
+What a change of plan is: which item it is about, whether it goes up or down, and when it takes effect.
+
+Up is at once, down when what is paid for is over: nobody gets more than was paid for, and nobody loses what was.
+"""
+
+from __future__ import annotations
+
+from paidup.core.catalog import Catalog, Plan
+from paidup.core.quote import Terms, When
+from paidup.core.subscription import Subscription, SubscriptionItem
+
+_INTERVALS = ("day", "week", "month", "year")
+
+
+def plan_item(subscription: Subscription, catalog: Catalog, group: str) -> tuple[Plan, SubscriptionItem] | None:
+    """
+    The item of a subscription that is a plan of a group, and that plan; None without one.
+
+    By lookup key, else by what paidup wrote on the price, never by position: add-ons stand beside it in any order.
+    """
+    found = [(plan, item) for item in subscription.items if (plan := _plan(item, catalog)) and plan.group == group]
+    return max(found, key=lambda pair: (catalog.rank(pair[0].key), pair[1].id), default=None)
+
+
+def timing(before: Terms, after: Terms, catalog: Catalog, *, trialing: bool = False) -> When:
+    """
+    When a change takes effect: at once, or at the end of the period for what is less in any way.
+
+    Less is a lower plan, a shorter interval, or fewer seats of the same plan. The plans file may say otherwise for a
+    pair of plans. In a trial nothing is paid for yet, and every change is at once.
+    """
+    if trialing:
+        return "now"
+    told = catalog.change_timing.get((before.plan, after.plan))
+    if told is not None:
+        return told
+    lower = catalog.rank(after.plan) < catalog.rank(before.plan)
+    shorter = _length(after.interval) < _length(before.interval)
+    fewer = after.plan == before.plan and after.seats < before.seats
+    return "period_end" if lower or shorter or fewer else "now"
+
+
+def seats_to_ask(plan: Plan, seats: int | None, current: int) -> int:
+    """
+    The number that is meant: what was asked for, else as many as there are, but no fewer than the plan's least.
+
+    More than its most is left to be refused: seats in use are nobody's to take away unasked.
+    """
+    if seats is not None:
+        return seats
+    return max(plan.seats.min, current) if plan.seats else 1
+
+
+def _plan(item: SubscriptionItem, catalog: Catalog) -> Plan | None:
+    found = catalog.find_by_lookup_key(item.lookup_key) if item.lookup_key else None
+    if found is not None:
+        return found[0]
+    return catalog.plan(item.plan_hint) if item.plan_hint and catalog.has(item.plan_hint) else None
+
+
+def _length(interval: str) -> int:
+    return _INTERVALS.index(interval) if interval in _INTERVALS else -1

@@ -1,0 +1,81 @@
+"""The rows of quotes: kept, taken to be confirmed, and noted as what became of them. Nothing here commits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from paidup.database.tables import StoredQuote
+
+_OVER = ("done", "outdated")
+
+
+def save(session: Session, row: StoredQuote, *, gone_before: datetime) -> None:
+    """Store a quote; the owner's that nobody confirmed go when they expired before that."""
+    session.execute(
+        delete(StoredQuote).where(
+            StoredQuote.owner == row.owner,
+            StoredQuote.state.in_(("open", "outdated")),
+            StoredQuote.expires_at < gone_before,
+        )
+    )
+    session.add(row)
+
+
+def take(
+    session: Session, quote_id: str, owner: str, *, livemode: bool, now: datetime
+) -> tuple[StoredQuote | None, StoredQuote | None, bool]:
+    """
+    Take a quote to be confirmed, if it is this very owner's and not over yet.
+
+    Beside it the one of the same subscription that was taken before, which keeps it from being taken; and whether it
+    was free until now. Of two that are taken at the same moment the database lets one through.
+    """
+    row = session.get(StoredQuote, quote_id)
+    if row is None or (row.owner, row.livemode) != (owner, livemode):
+        return None, None, False
+    if row.state in _OVER:
+        return row, None, False
+    was_free = row.state != "confirming"
+    query = select(StoredQuote).where(
+        StoredQuote.subscription_id == row.subscription_id,
+        StoredQuote.state == "confirming",
+        StoredQuote.id != row.id,
+    )
+    other = session.scalars(query).one_or_none()
+    if other is None:
+        try:
+            with session.begin_nested():
+                row.state, row.confirmed_at = "confirming", now
+        except IntegrityError:
+            session.refresh(row)
+            other = session.scalars(query).one_or_none() or row
+    return row, other, was_free
+
+
+def note(session: Session, row: StoredQuote, values: dict[str, Any]) -> None:
+    """What became of a quote; not if it was tried again since it was read."""
+    session.execute(
+        update(StoredQuote).where(StoredQuote.id == row.id, StoredQuote.attempt == row.attempt).values(**values)
+    )
+
+
+def confirmed(session: Session, subscription_id: str) -> list[StoredQuote]:
+    """The quotes of a subscription that were carried out, or are, the newest first."""
+    query = select(StoredQuote).where(
+        StoredQuote.subscription_id == subscription_id, StoredQuote.state.in_(("confirming", "done"))
+    )
+    return list(session.scalars(query.order_by(StoredQuote.confirmed_at.desc())))
+
+
+def outdate(session: Session, subscription_id: str) -> None:
+    """No quote of a subscription holds any more, but for one that is being confirmed."""
+    session.execute(
+        update(StoredQuote)
+        .where(StoredQuote.subscription_id == subscription_id, StoredQuote.state != "confirming")
+        .values(state="outdated")
+    )
