@@ -76,6 +76,10 @@ class AsyncBilling:
         """See `Billing.retry_payment`."""
         return await asyncio.to_thread(self.billing.retry_payment, owner, group=group, wait=wait)
 
+    async def delete_customer(self, owner: str, *, wait: timedelta = timedelta(seconds=10)) -> bool:
+        """See `Billing.delete_customer`."""
+        return await asyncio.to_thread(self.billing.delete_customer, owner, wait=wait)
+
     async def checkout(
         self,
         owner: str,

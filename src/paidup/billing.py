@@ -40,7 +40,7 @@ from paidup.database import migrate, store
 from paidup.database.engine import Database
 from paidup.database.event_filter import EventFilter
 from paidup.database.health import gather
-from paidup.database.tables import OwnerMapping, StoredChange, StoredEvent, SyncTarget
+from paidup.database.tables import StoredChange, StoredEvent, SyncTarget
 from paidup.ending import Ending, When
 from paidup.errors import (
     CustomerNotFound,
@@ -54,6 +54,7 @@ from paidup.errors import (
 from paidup.handlers import Handlers
 from paidup.intake import Answer, Intake
 from paidup.invoices import Invoices
+from paidup.leaving import Leaving
 from paidup.metrics import HealthCollector
 from paidup.paying import Payments
 from paidup.portal import Portal
@@ -185,6 +186,14 @@ class Billing:
             clock=clock,
             returns=self._returns,
         )
+        self._leaving = Leaving(
+            database=self._database,
+            customers=self._customers,
+            synchroniser=self._synchroniser,
+            livemode=self._livemode,
+            clock=clock,
+            returns=self._returns,
+        )
         self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
 
     @classmethod
@@ -283,6 +292,22 @@ class Billing:
         There is none without a customer, and while the subscription is canceling, ended, unpaid or paused.
         """
         return self._invoices.upcoming(self.subscription(owner, group=group))
+
+    # customers
+
+    def delete_customer(self, owner: str, *, wait: timedelta = timedelta(seconds=10)) -> bool:
+        """
+        Let an owner go, before the app deletes their account: nothing is charged any more.
+
+        Open Checkouts expire, every subscription ends now with nothing refunded, open invoices become void, and the
+        customer is deleted at Stripe with their cards. Invoices stay, who they were does not. True once all of that is
+        done, at once for somebody without a customer; False when it takes longer than `wait` or Stripe fails: it is
+        stored, and the workers finish it, which `paidup queue --kind leaving` shows. Repeating it is safe. An owner
+        who comes back is a new customer. Raises DatabaseUnavailable.
+        """
+        done = self._leaving.delete(owner, wait=wait)
+        self._wake_up.give()
+        return done
 
     # paying
 
@@ -596,7 +621,7 @@ class Billing:
         if owner_or_customer is None or owner_or_customer.startswith("cus_"):
             return owner_or_customer
         with self._database.read() as session:
-            mapping = session.get(OwnerMapping, (check_owner(owner_or_customer), self._livemode))
+            mapping = store.mapping_of(session, check_owner(owner_or_customer), livemode=self._livemode)
         if mapping is None or mapping.customer_id is None:
             raise CustomerNotFound(f"no customer for owner {owner_or_customer!r} yet", remedy="start a checkout first")
         return mapping.customer_id

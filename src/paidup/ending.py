@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from paidup.core import parse, targets
 from paidup.core.access import best, plan_of
@@ -31,6 +31,7 @@ from paidup.errors import (
     StripeUnavailable,
     SubscriptionRefused,
 )
+from paidup.giving_up import void
 from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
@@ -201,20 +202,7 @@ class Ending:
     def _give_up_what_is_owed(self, subscription_id: str) -> None:
         for status in ("draft", "open"):
             for body in self._gateway.list_subscription_invoices(subscription_id, status=status):
-                self._void(body)
-
-    def _void(self, body: dict[str, Any]) -> None:
-        while (status := body["status"]) in ("draft", "open"):  # one over nothing is paid as soon as it is final
-            try:
-                if status == "draft":
-                    body = self._gateway.finalize_invoice(body["id"])
-                else:
-                    body = self._gateway.void_invoice(body["id"])
-            except StripeRejected:
-                body = self._gateway.retrieve_invoice(body["id"])
-                if body["status"] == status:
-                    raise
-                # Another call was faster, or it was paid this very moment.
+                void(self._gateway, body)
 
     # what came of it
 

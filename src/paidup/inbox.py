@@ -268,6 +268,12 @@ def next_due(session: Session) -> datetime | None:
     ).first()
 
 
+def is_dirty(session: Session, target: str) -> bool:
+    """Is there something left to do about a target, whether or not it was given up?"""
+    row = session.get(SyncTarget, target)
+    return row is not None and row.applied < row.requested
+
+
 def applied(session: Session, target: str) -> int:
     """Up to which request a target is in step."""
     return session.scalars(select(SyncTarget.applied).where(SyncTarget.target == target)).one()

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from paidup import inbox, metrics, outbox
+from paidup import giving_up, inbox, metrics, outbox
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
@@ -47,6 +47,7 @@ Json = dict[str, Any]
 _Found = TypeVar("_Found")
 
 _POLL_SECONDS = 0.05
+_LET_GO_WAIT = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
@@ -99,6 +100,8 @@ class Synchroniser:
                 self._catalog_object(claim, object_id, self._gateway.find_product, store.save_product)
             case "price":
                 self._catalog_object(claim, object_id, self._gateway.find_price, store.save_price)
+            case "leaving":
+                self._let_go(claim, object_id)
             case _ if kind in targets.LOOKED_UP:
                 self._lookup(claim, kind, object_id)
             case _:
@@ -209,6 +212,26 @@ class Synchroniser:
             self._request(targets.customer(customer_id))
         ignored = None if customer_id else "no_customer"
         self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
+
+    def _let_go(self, claim: inbox.Claim, customer_id: str) -> None:
+        """End everything of a customer, and delete them. A repetition ends what is left."""
+        with self._database.read() as session:
+            mapping = _mapping_of(session, customer_id)
+        if mapping is None or mapping.livemode is not self._livemode:
+            raise StripeNotFound(f"{customer_id} is of the other mode", remedy="run a worker with that mode's key")
+        found = self._gateway.find_customer(customer_id)
+        if found is not None and not found.get("deleted"):
+            giving_up.end_everything(self._gateway, customer_id)
+            # Before they are deleted, as Stripe lists nothing of theirs afterwards.
+            self.now(targets.customer(customer_id), wait=_LET_GO_WAIT)
+            self._gateway.delete_customer(customer_id)
+        self._request(targets.customer(customer_id))
+
+        def finish(session: Session) -> None:
+            store.forget_customer(session, customer_id)
+            inbox.finish(session, claim, now=self._clock())
+
+        self._database.run(finish)
 
     def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
         began = self._clock()

@@ -115,6 +115,11 @@ def customer(customer_id: str) -> str:
     return f"customer:{customer_id}"
 
 
+def leaving(customer_id: str) -> str:
+    """The target of a customer of whom everything is to be ended, until it is."""
+    return f"leaving:{customer_id}"
+
+
 def split(target: str) -> tuple[str, str]:
     """A target's kind and Stripe id."""
     kind, _, object_id = target.partition(":")

@@ -46,6 +46,17 @@ def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, s
     _upsert(session, tables.Customer, [row])
 
 
+def forget_customer(session: Session, customer_id: str) -> None:
+    """Who a deleted customer was is nobody's business any more. What was billed stays, as the law wants it."""
+    session.execute(update(tables.OwnerMapping).where(tables.OwnerMapping.customer_id == customer_id).values(params={}))
+    snapshot = {"id": customer_id, "object": "customer", "deleted": True}
+    session.execute(
+        update(tables.Customer)
+        .where(tables.Customer.id == customer_id)
+        .values(deleted=True, email=None, name=None, snapshot=snapshot)
+    )
+
+
 def save_subscriptions(
     session: Session, bodies: Sequence[Json], *, plans: Mapping[str, str | None], synced_at: datetime
 ) -> None:
@@ -187,6 +198,17 @@ def _invoices(owner: str, *, livemode: bool) -> Select[tables.Invoice]:
         .join(tables.Customer, tables.Customer.id == tables.Invoice.customer_id)
         .where(tables.Customer.owner == owner, tables.Customer.livemode.is_(livemode))
     )
+
+
+def mapping_of(session: Session, owner: str, *, livemode: bool) -> tables.OwnerMapping | None:
+    """The owner's customer, or the intent to create one; None for somebody who never bought."""
+    return session.get(tables.OwnerMapping, (owner, livemode))
+
+
+def is_deleted(session: Session, customer_id: str) -> bool:
+    """Is it known that a customer was deleted at Stripe?"""
+    row = session.get(tables.Customer, customer_id)
+    return row is not None and row.deleted
 
 
 def customer_of(session: Session, owner: str, *, livemode: bool) -> Customer | None:

@@ -127,6 +127,16 @@ class Gateway:
         """A customer, or None when there is none with this id. Any other failure is raised."""
         return _found(self.retrieve_customer, customer_id)
 
+    def update_customer(self, customer_id: str, params: Params) -> Json:
+        """Change a customer."""
+        with translated(f"change customer {customer_id}"):
+            return _plain(self._v1.customers.update(customer_id, cast(Any, params)))
+
+    def delete_customer(self, customer_id: str) -> None:
+        """Delete a customer for good; their subscriptions end at once. No harm if it is deleted already."""
+        with translated(f"delete customer {customer_id}"):
+            self._v1.customers.delete(customer_id)
+
     def search_customer(self, key: str, value: str) -> Json | None:
         """A customer with this in its metadata, as of a minute ago; deleted ones aside."""
         with translated("search for a customer"):
@@ -281,6 +291,12 @@ class Gateway:
         """A Checkout session as it is now."""
         with translated(f"read Checkout session {session_id}"):
             return _plain(self._v1.checkout.sessions.retrieve(session_id))
+
+    def list_open_checkout_sessions(self, customer_id: str) -> list[Json]:
+        """Every session in which a customer may still pay."""
+        with translated(f"list the open Checkout sessions of {customer_id}"):
+            page = self._v1.checkout.sessions.list({"customer": customer_id, "status": "open", "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
 
     def expire_checkout_session(self, session_id: str) -> Json:
         """End an open session, so that nobody can pay it any more."""

@@ -1,0 +1,43 @@
+"""
+What is given up at Stripe when somebody leaves: what they have not paid, what they may still buy, what still runs.
+
+Each looks at how things stand, so that it may be repeated after any failure. Nothing here touches the database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paidup.core import parse
+from paidup.errors import StripeRejected
+from paidup.stripe_api.gateway import Gateway
+
+
+def void(gateway: Gateway, body: dict[str, Any]) -> None:
+    """Make an open invoice, or a draft, one that nobody owes."""
+    while (status := body["status"]) in ("draft", "open"):  # one over nothing is paid as soon as it is final
+        try:
+            body = gateway.finalize_invoice(body["id"]) if status == "draft" else gateway.void_invoice(body["id"])
+        except StripeRejected:
+            body = gateway.retrieve_invoice(body["id"])
+            if body["status"] == status:
+                raise
+            # Another call was faster, or it was paid this very moment.
+
+
+def end_everything(gateway: Gateway, customer_id: str) -> None:
+    """
+    Nothing of this customer's is charged any more: Checkouts expired, subscriptions ended, invoices void.
+
+    In this order, so that what is bought meanwhile is ended as well.
+    """
+    for session in gateway.list_open_checkout_sessions(customer_id):
+        try:
+            gateway.expire_checkout_session(session["id"])
+        except StripeRejected:
+            pass  # it was paid or ran out this very moment; its subscription is among those that follow
+    for body in gateway.list_subscriptions(customer_id):
+        if not parse.subscription(body).has_ended:
+            gateway.cancel_subscription(body["id"], {"invoice_now": False, "prorate": False})
+    for invoice in gateway.list_invoices(customer_id):
+        void(gateway, invoice)

@@ -1,0 +1,65 @@
+"""
+An owner leaves: everything that could still charge them is ended, and then they are deleted at Stripe.
+
+What is wanted is stored before Stripe is called, as a target like any other. So whatever fails, or dies half-way, is
+finished by the workers, with their backoff, and stands in the queue until it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+
+from paidup import inbox
+from paidup.core import targets
+from paidup.customers import Customers, check_owner
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.errors import StripeError
+from paidup.sync import Synchroniser
+
+
+class Leaving:
+    """Lets owners go. `returns` runs what users wait for."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        customers: Customers,
+        synchroniser: Synchroniser,
+        livemode: bool,
+        clock: Callable[[], datetime],
+        returns: Executor,
+    ) -> None:
+        self._database = database
+        self._customers = customers
+        self._synchroniser = synchroniser
+        self._livemode = livemode
+        self._clock = clock
+        self._returns = returns
+
+    def delete(self, owner: str, *, wait: timedelta) -> bool:
+        """True once nothing is left to end; False when the workers go on with it. Raises DatabaseUnavailable."""
+        check_owner(owner)
+        with self._database.read() as session:
+            mapping = store.mapping_of(session, owner, livemode=self._livemode)
+        if mapping is None or (mapping.customer_id is None and not mapping.params):
+            return True
+        # Of a creation whose answer never came, the answer is asked for first: there may be a customer.
+        customer_id = mapping.customer_id or self._customers.ensure(owner)
+        target = targets.leaving(customer_id)
+        with self._database.read() as session:
+            if store.is_deleted(session, customer_id) and not inbox.is_dirty(session, target):
+                return True
+        self._database.run(lambda session: inbox.request(session, target, now=self._clock()))
+        asked = self._returns.submit(self._finish, customer_id, wait)
+        try:
+            return asked.result(wait.total_seconds())
+        except (StripeError, TimeoutError):
+            return False  # it is noted on the target, which the workers take up again
+
+    def _finish(self, customer_id: str, wait: timedelta) -> bool:
+        done = self._synchroniser.now(targets.leaving(customer_id), wait=wait)
+        return done and self._synchroniser.now(targets.customer(customer_id), wait=wait)
