@@ -193,17 +193,20 @@ class Changing:
             if change_state.is_done(body, row.id):
                 self._note(row, "done")
                 return
-            if row.terms["when"] == "period_end":
-                self._schedule(row, body)
+            is_later, is_sent = row.terms["when"] == "period_end", change_state.is_waiting(body, row.id)
+            schedule = self._schedule_there_is(row, body) if is_later else None
+            if row.state == "done":
                 return
-            is_sent = change_state.is_waiting(body, row.id)
-            if not is_sent:
+            if not is_later and not is_sent:
                 self._prepare(row, body)
         except (StripeError, SubscriptionRefused):
             if was_free:
                 self._note(row, "open")  # nothing was asked for that costs anything
             raise
-        self._conclude(row, body if is_sent else self._send(row))
+        if is_later:
+            self._schedule(row, body, schedule)
+        else:
+            self._conclude(row, body if is_sent else self._send(row))
 
     def _prepare(self, row: StoredQuote, body: dict[str, Any]) -> None:
         """Make sure that exactly what was quoted would be charged. Raises _Outdated otherwise."""
@@ -270,20 +273,31 @@ class Changing:
             remedy="change the card in the billing portal, then confirm again",
         )
 
-    def _schedule(self, row: StoredQuote, body: dict[str, Any]) -> None:
+    def _schedule_there_is(self, row: StoredQuote, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The schedule to be used, None for a new one; the quote is done if a schedule is about it already."""
         schedule_id = parse.reference(body.get("schedule"))
         if schedule_id is not None:
             schedule = self._gateway.retrieve_schedule(schedule_id)
             if change_state.quote_of(schedule) == row.id:
                 self._note(row, "done", schedule_id=schedule_id)
-                return
+                return None
         self._check(row, body)
         if change_state.is_waiting(body):
             self._void(str(parse.reference(body["latest_invoice"])))
-        found = self._quotes.check_schedule(body)
-        if found is None:
-            key = idempotency.key("schedule", f"{row.id}-{row.attempt}", {})
-            found = self._gateway.create_schedule(row.subscription_id, idempotency_key=key)
+        return self._quotes.check_schedule(body)
+
+    def _schedule(self, row: StoredQuote, body: dict[str, Any], found: dict[str, Any] | None) -> None:
+        try:
+            if found is None:
+                key = idempotency.key("schedule", f"{row.id}-{row.attempt}", {})
+                found = self._gateway.create_schedule(row.subscription_id, idempotency_key=key)
+            self._plan(row, body, found)
+        except (StripeRejected, StripeNotFound):
+            self._note(row, "open", declined=True)  # a corrected call must not meet this one's stored answer
+            raise
+        self._note(row, "done", schedule_id=found["id"])
+
+    def _plan(self, row: StoredQuote, body: dict[str, Any], found: dict[str, Any]) -> None:
         quote = Quote.from_dict(row.terms)
         assert quote.effective_at is not None
         phases = change_state.phases(
@@ -299,7 +313,6 @@ class Changing:
         self._gateway.update_schedule(
             found["id"], {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
         )
-        self._note(row, "done", schedule_id=found["id"])
 
     def _release(self, schedule_id: str) -> None:
         try:
