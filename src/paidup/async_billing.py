@@ -76,6 +76,14 @@ class AsyncBilling:
         """See `Billing.retry_payment`."""
         return await asyncio.to_thread(self.billing.retry_payment, owner, group=group, wait=wait)
 
+    async def update_customer(self, owner: str, *, email: str | None = None, name: str | None = None) -> bool:
+        """See `Billing.update_customer`."""
+        return await asyncio.to_thread(self.billing.update_customer, owner, email=email, name=name)
+
+    async def transfer(self, owner: str, to: str) -> None:
+        """See `Billing.transfer`."""
+        return await asyncio.to_thread(self.billing.transfer, owner, to)
+
     async def delete_customer(self, owner: str, *, wait: timedelta = timedelta(seconds=10)) -> bool:
         """See `Billing.delete_customer`."""
         return await asyncio.to_thread(self.billing.delete_customer, owner, wait=wait)

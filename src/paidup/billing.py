@@ -67,6 +67,7 @@ from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.signature import verify
 from paidup.sync import Synchroniser
+from paidup.transfer import Transfers
 from paidup.web.return_urls import safe_return_url
 from paidup.worker import WakeUp, Worker
 
@@ -186,6 +187,13 @@ class Billing:
             clock=clock,
             returns=self._returns,
         )
+        self._transfers = Transfers(
+            database=self._database,
+            gateway=self.gateway,
+            handlers=self._handlers,
+            livemode=self._livemode,
+            clock=clock,
+        )
         self._leaving = Leaving(
             database=self._database,
             customers=self._customers,
@@ -294,6 +302,29 @@ class Billing:
         return self._invoices.upcoming(self.subscription(owner, group=group))
 
     # customers
+
+    def update_customer(self, owner: str, *, email: str | None = None, name: str | None = None) -> bool:
+        """
+        Tell Stripe an owner's new e-mail or name, where receipts and invoices take them from.
+
+        None leaves a field alone, and what Stripe has already is not sent. Call it once an e-mail is verified. False
+        when nothing was to be told, as for somebody without a customer. Raises StripeError: then nothing changed, and
+        the same call may be repeated.
+        """
+        told = self._customers.update(owner, email=email, name=name)
+        self._wake_up.give()
+        return told
+
+    def transfer(self, owner: str, to: str) -> None:
+        """
+        Give an owner's customer, with subscriptions and invoices, to another owner, who has none.
+
+        All of it or nothing; a Change `customer.transferred` tells it. `owner` may buy anew afterwards. Raises
+        CustomerNotFound when there is nothing to give, TransferRefused when `to` has a customer or a Checkout is open,
+        StripeError; then nothing has changed, and the same call may be repeated.
+        """
+        self._transfers.transfer(owner, to)
+        self._wake_up.give()
 
     def delete_customer(self, owner: str, *, wait: timedelta = timedelta(seconds=10)) -> bool:
         """

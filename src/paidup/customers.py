@@ -85,6 +85,22 @@ class Customers:
                 continue
             return self._adopt(owner, intent, body)
 
+    def update(self, owner: str, *, email: str | None, name: str | None) -> bool:
+        """Tell Stripe what differs. False when there is no customer, or nothing to tell. Raises StripeError."""
+        check_owner(owner)
+        with self._database.read() as session:
+            customer = store.customer_of(session, owner, livemode=self._livemode)
+        if customer is None:
+            return False
+        body = self._gateway.retrieve_customer(customer.id)
+        wanted = {key: value for key, value in (("email", email), ("name", name)) if value is not None}
+        params = {key: value for key, value in wanted.items() if (body.get(key) or "") != value}
+        if body.get("deleted") or not params:
+            return False
+        self._gateway.update_customer(customer.id, params)
+        self._database.run(lambda session: inbox.request(session, targets.customer(customer.id), now=self._clock()))
+        return True
+
     def _made_long_ago(self, mapping: OwnerMapping) -> dict[str, Any] | None:
         """
         The customer of a call whose answer never came, if its key is worn out: repeated, it would make a second one.

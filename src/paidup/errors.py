@@ -438,6 +438,13 @@ class WrongAccount(BillingError):
     code = "wrong_account"
 
 
+class TransferRefused(BillingError):
+    """A customer cannot go to that owner, or not now."""
+
+    code = "transfer_refused"
+    status = 409
+
+
 class NothingToPay(BillingError):
     """No subscription of the owner waits for a payment."""
 

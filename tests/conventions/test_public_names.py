@@ -77,6 +77,7 @@ NAMES = [
     "SubscriptionItem",
     "SubscriptionRefused",
     "Terms",
+    "TransferRefused",
     "UnknownInterval",
     "UnknownPlan",
     "UpcomingInvoice",

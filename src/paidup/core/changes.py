@@ -14,6 +14,7 @@ What happened, for the app: the difference between what we knew and what Stripe 
 | `subscription.resumed` | a scheduled end was taken back | `plan` |
 | `subscription.ended` | it is over | `plan`, `reason` |
 | `subscription.duplicated` | two live subscriptions stand in one plan group | `subscriptions`, `group` |
+| `customer.transferred` | billing went from one owner to another, who is told | `previous_owner` |
 | `invoice.paid` | an invoice was paid in whatever way, 0 included | `amount_paid`, `currency`, `billing_reason` |
 
 Dates in `data` are ISO 8601 in UTC, amounts minor units.
@@ -52,6 +53,7 @@ KINDS = frozenset(
         "subscription.ended",
         "subscription.duplicated",
         "invoice.paid",
+        "customer.transferred",
     }
 )
 """Every kind of Change there is."""

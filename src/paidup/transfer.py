@@ -1,0 +1,113 @@
+"""
+Transfer: a customer, with all that is theirs, goes from one owner to another.
+
+Stripe's metadata first, which decides nothing; then the mapping, the customer and the Change for whoever audits it, in
+one transaction. So it has either happened or not, and the same call again finishes what was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from paidup import inbox, outbox
+from paidup.core import parse, targets
+from paidup.core.changes import Change
+from paidup.customers import check_owner
+from paidup.database import store
+from paidup.database.engine import Database
+from paidup.database.tables import CheckoutIntent, Customer, OwnerMapping
+from paidup.errors import CustomerNotFound, TransferRefused
+from paidup.handlers import Handlers
+from paidup.stripe_api.gateway import Gateway
+
+
+class Transfers:
+    """Gives customers to other owners."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        gateway: Gateway,
+        handlers: Handlers,
+        livemode: bool,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._gateway = gateway
+        self._handlers = handlers
+        self._livemode = livemode
+        self._clock = clock
+
+    def transfer(self, owner: str, to: str) -> None:
+        """Raises CustomerNotFound, TransferRefused, InvalidOwner, StripeError; then nothing has changed."""
+        if check_owner(owner) == check_owner(to):
+            raise TransferRefused("an owner has nothing to transfer to themselves", remedy="name another owner")
+        with self._database.read() as session:
+            customer_id = self._transferable(session, owner, to)
+        metadata = {"metadata": {parse.OWNER_KEY: to}}
+        self._gateway.update_customer(customer_id, metadata)
+        for body in self._gateway.list_subscriptions(customer_id):
+            if not parse.subscription(body).has_ended:
+                self._gateway.update_subscription(body["id"], metadata)
+        self._database.run(lambda session: self._hand_over(session, owner, to, customer_id))
+
+    def _transferable(self, session: Session, owner: str, to: str) -> str:
+        """The customer's id, if it may go."""
+        found = store.mapping_of(session, owner, livemode=self._livemode)
+        if found is None or found.customer_id is None or store.is_deleted(session, found.customer_id):
+            raise CustomerNotFound(f"owner {owner!r} has no customer to transfer", remedy="nothing has to be done")
+        taken = store.mapping_of(session, to, livemode=self._livemode)
+        if taken is not None and not (taken.customer_id and store.is_deleted(session, taken.customer_id)):
+            raise TransferRefused(
+                f"owner {to!r} has a customer already", remedy="end what they have, and delete that customer first"
+            )
+        is_buying = select(CheckoutIntent.id).where(
+            CheckoutIntent.owner.in_((owner, to)),
+            CheckoutIntent.livemode.is_(self._livemode),
+            CheckoutIntent.state.in_(("creating", "open")),
+        )
+        if session.scalars(is_buying).first() is not None:
+            raise TransferRefused("a Checkout is open", remedy="wait until it is paid or has expired")
+        return found.customer_id
+
+    def _hand_over(self, session: Session, owner: str, to: str, customer_id: str) -> None:
+        # Always in the same order, so that two transfers never wait for each other.
+        rows = {
+            each: session.get(OwnerMapping, (each, self._livemode), with_for_update=True)
+            for each in sorted((owner, to))
+        }
+        if self._transferable(session, owner, to) != customer_id:
+            raise TransferRefused("the customer has changed meanwhile", remedy="look again")
+        mapping, emptied = rows[owner], rows[to]
+        assert mapping is not None
+        row = {"livemode": self._livemode, "customer_id": customer_id, "intent": mapping.intent, "params": {}}
+        for each in filter(None, (mapping, emptied)):
+            session.delete(each)
+        session.flush()
+        session.add(OwnerMapping(owner=to, created=mapping.created, **row))
+        for model in (Customer, CheckoutIntent):
+            key = Customer.id if model is Customer else CheckoutIntent.customer_id
+            session.execute(update(model).where(key == customer_id).values(owner=to))
+        now = self._clock()
+        session.flush()
+        outbox.put(session, [_change(owner, to, customer_id, now)], self._handlers, now=now)
+        # A synchronisation that is under way may still write the owner it began with.
+        inbox.request(session, targets.customer(customer_id), now=now)
+
+
+def _change(owner: str, to: str, customer_id: str, now: datetime) -> Change:
+    return Change(
+        id=f"customer.transferred:{customer_id}:{int(now.timestamp())}",
+        kind="customer.transferred",
+        owner=to,
+        customer=customer_id,
+        subscription=None,
+        invoice=None,
+        data={"previous_owner": owner},
+        created=now,
+    )
