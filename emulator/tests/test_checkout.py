@@ -312,6 +312,9 @@ def test_contradictions_are_refused(shop: Shop) -> None:
         {"success_url": "not a url"},
         {"subscription_data": {"trial_period_days": 0}},
         {"expires_at": 5},
+        {"customer_update": {"address": "auto"}},
+        {"customer": customer.id, "automatic_tax": {"enabled": True}},
+        {"customer": customer.id, "tax_id_collection": {"enabled": True}, "customer_update": {"address": "auto"}},
     ]
     for more in wrong:
         with pytest.raises(stripe.InvalidRequestError):

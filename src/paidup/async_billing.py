@@ -97,6 +97,8 @@ class AsyncBilling:
         seats: int = 1,
         email: str | None = None,
         name: str | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
         return_to: str | None = None,
         cancel_to: str | None = None,
     ) -> Checkout:
@@ -109,6 +111,8 @@ class AsyncBilling:
             seats=seats,
             email=email,
             name=name,
+            promotion_code=promotion_code,
+            coupon=coupon,
             return_to=return_to,
             cancel_to=cancel_to,
         )

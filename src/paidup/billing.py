@@ -379,6 +379,8 @@ class Billing:
         seats: int = 1,
         email: str | None = None,
         name: str | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
         return_to: str | None = None,
         cancel_to: str | None = None,
     ) -> Checkout:
@@ -387,8 +389,10 @@ class Billing:
 
         `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
         the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
-        Raises CheckoutRefused with the right action when the owner has a live subscription, UnknownPlan,
-        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidReturnUrl, WrongAccount, StripeError.
+        `promotion_code` is what people type, `coupon` a coupon's id: one of them, and chosen by the app, never taken
+        from a browser that may not. Raises CheckoutRefused with the right action when the owner has a live
+        subscription, CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
+        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidRequest, InvalidReturnUrl, WrongAccount, StripeError.
         """
         self._account.check()
         return self._checkouts.start(
@@ -398,6 +402,8 @@ class Billing:
             seats=seats,
             email=email,
             name=name,
+            promotion_code=promotion_code,
+            coupon=coupon,
             return_url=self._url(return_to or self.settings.checkout_done),
             cancel_url=self._url(cancel_to or self.settings.checkout_canceled),
         )

@@ -19,9 +19,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from paidup import discounts
 from paidup.core import targets
 from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.customer import Customer
 from paidup.core.subscription import Subscription
 from paidup.core.timestamps import from_unix
 from paidup.customers import Customers, check_owner
@@ -31,6 +33,7 @@ from paidup.database.tables import CheckoutIntent
 from paidup.errors import (
     CheckoutNotFound,
     CheckoutRefused,
+    CurrencyRefused,
     PlanNotForSale,
     StripeError,
     StripeNotFound,
@@ -99,20 +102,29 @@ class Checkouts:
         seats: int,
         email: str | None,
         name: str | None,
+        promotion_code: str | None,
+        coupon: str | None,
         return_url: str,
         cancel_url: str,
     ) -> Checkout:
         """
         The owner's open Checkout for this plan: the one there is, or a new one.
 
-        Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, CheckoutRefused, StripeError.
+        Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, CheckoutRefused, CurrencyRefused,
+        DiscountRefused, StripeError.
         """
         check_owner(owner)
         plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
         self._refuse_if_subscribed(owner, plan)
         price_id = self._price_id(price)
+        known = self._customer(owner)
+        if known is not None:
+            self._refuse_if_in_another_currency(known, price)
+        discount = discounts.choose(
+            self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=known.id if known else None
+        )
         customer_id = self._customers.ensure(owner, email=email, name=name)
-        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id)
+        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount)
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
             intent = self._claim(wanted, return_url=return_url, cancel_url=cancel_url)
@@ -154,6 +166,22 @@ class Checkouts:
         if current is not None:
             raise refusal(current, plan_of(current, self._catalog), plan)
 
+    def _customer(self, owner: str) -> Customer | None:
+        with self._database.read() as session:
+            return store.customer_of(session, owner, livemode=self._livemode)
+
+    def _refuse_if_in_another_currency(self, known: Customer, price: PlanPrice) -> None:
+        """Stripe bills a customer in one currency. It may be forgotten there, so ours is asked about before a no."""
+        if known.currency in (None, price.currency):
+            return
+        now = self._gateway.find_customer(known.id) or {}
+        if now.get("currency") not in (None, price.currency):
+            raise CurrencyRefused(
+                f"this customer pays in {known.currency}, the plan is sold in {price.currency}",
+                currency=str(now["currency"]),
+                remedy=f"offer a plan in {known.currency}",
+            )
+
     def _group(self, subscription: Subscription) -> str | None:
         """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
         plan = plan_of(subscription, self._catalog)
@@ -192,6 +220,7 @@ class Checkouts:
                     customer_id=wanted.customer_id,
                     params=wanted.params(
                         intent_id,
+                        terms=self._catalog.checkout,
                         return_url=return_url,
                         cancel_url=cancel_url,
                         with_trial=not self._had_trial(session, wanted.owner),
@@ -238,6 +267,8 @@ class Checkouts:
                     raise PlanNotForSale(
                         f"Stripe does not sell plan {intent.plan!r} now", remedy="run `paidup catalog push`"
                     ) from error
+                if (refused := discounts.refusal(error)) is not None:
+                    raise refused from error
                 raise
             except StripeUnavailable as error:
                 if error.stripe_code != "idempotency_key_in_use" or monotonic() >= deadline:

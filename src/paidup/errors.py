@@ -16,9 +16,14 @@ BillingError
 ├── PayloadTooLarge                      413
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
+├── DiscountRefused                      422  the promotion code or coupon cannot be used for this
+│   ├── UnknownDiscount
+│   ├── DiscountExpired
+│   └── DiscountNotApplicable
 ├── CheckoutNotFound, CustomerNotFound, EventNotFound, InvoiceNotFound, QuoteNotFound   404
 ├── ReconciliationRunning                409  another runner is at it
 ├── CheckoutRefused                      409  the owner already has a subscription; `action` says what to do
+├── CurrencyRefused                      409  the customer is billed in another currency
 ├── SubscriptionRefused                  409  it cannot end, pause or go on like this; `action` says what to do
 ├── QuoteChanged                         409  a change costs something else by now; `quote` is the new one
 ├── ChangeNotPaid                        402  the old plan stays, and nothing is owed
@@ -260,6 +265,31 @@ class InvalidReturnUrl(BillingError):
     status = 422
 
 
+class DiscountRefused(BillingError):
+    """A promotion code or coupon that cannot be used for this purchase; without it, the purchase can go on."""
+
+    code = "discount_refused"
+    status = 422
+
+
+class UnknownDiscount(DiscountRefused):
+    """Stripe has no such promotion code or coupon."""
+
+    code = "unknown_discount"
+
+
+class DiscountExpired(DiscountRefused):
+    """It was switched off, its time is over, or it was redeemed as often as it may be."""
+
+    code = "discount_expired"
+
+
+class DiscountNotApplicable(DiscountRefused):
+    """It is for other customers, other plans, a first purchase, a larger amount or another currency."""
+
+    code = "discount_not_applicable"
+
+
 class CheckoutNotFound(BillingError):
     """No such Checkout session of this owner."""
 
@@ -347,6 +377,20 @@ class CheckoutRefused(BillingError):
 
     def _facts(self) -> Mapping[str, object]:
         return {"action": self.action, "plan": self.plan}
+
+
+class CurrencyRefused(BillingError):
+    """Stripe bills a customer in one currency, `currency`, and the plan is sold in another."""
+
+    code = "currency_refused"
+    status = 409
+
+    def __init__(self, message: str, *, currency: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.currency = currency
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"currency": self.currency}
 
 
 class SubscriptionRefused(BillingError):

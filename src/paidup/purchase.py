@@ -12,14 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from paidup.core import parse
-from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.catalog import Catalog, CheckoutTerms, Plan, PlanPrice
 from paidup.core.subscription import Subscription
 from paidup.errors import CheckoutRefused, InvalidSeats, PlanNotForSale, UnknownInterval, UnknownPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an owner wants to buy, as Stripe knows it."""
+    """What an owner wants to buy, as Stripe knows it; `discount` is an element of Stripe's `discounts`."""
 
     owner: str
     customer_id: str
@@ -27,8 +27,11 @@ class Purchase:
     interval: str
     seats: int
     price_id: str
+    discount: Mapping[str, str] | None = None
 
-    def params(self, intent_id: str, *, return_url: str, cancel_url: str, with_trial: bool) -> dict[str, Any]:
+    def params(
+        self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool
+    ) -> dict[str, Any]:
         """What Stripe is asked for. The intent's id is on the session and on the subscription it makes."""
         plan = self.plan
         metadata = {parse.OWNER_KEY: self.owner, parse.INTENT_KEY: intent_id, parse.PLAN_KEY: plan.key}
@@ -37,12 +40,18 @@ class Purchase:
             "mode": "subscription",
             "customer": self.customer_id,
             "client_reference_id": intent_id,
-            "line_items": [{"price": self.price_id, "quantity": self.seats}],
+            "line_items": self._lines(),
             "success_url": _with_session_id(return_url),
             "cancel_url": cancel_url,
             "metadata": metadata,
             "subscription_data": subscription_data,
+            **_asked_on_the_page(terms),
         }
+        # Stripe takes one or the other: who comes with a discount types no code.
+        if self.discount is not None:
+            params["discounts"] = [dict(self.discount)]
+        elif terms.promotion_codes:
+            params["allow_promotion_codes"] = True
         if plan.trial_days and with_trial:
             subscription_data["trial_period_days"] = plan.trial_days
             subscription_data["trial_settings"] = {"end_behavior": {"missing_payment_method": "cancel"}}
@@ -52,9 +61,24 @@ class Purchase:
 
     def is_asked_by(self, params: Mapping[str, Any]) -> bool:
         """Do these parameters buy the same? Addresses aside: they differ from page to page."""
-        item = params["line_items"][0]
-        asked = (params["customer"], item["price"], item["quantity"])
-        return asked == (self.customer_id, self.price_id, self.seats)
+        asked = (params["customer"], params["line_items"], params.get("discounts", []))
+        return asked == (self.customer_id, self._lines(), [dict(self.discount)] if self.discount else [])
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [{"price": self.price_id, "quantity": self.seats}]
+
+
+def _asked_on_the_page(terms: CheckoutTerms) -> dict[str, Any]:
+    """Tax needs an address and a name, and a customer who exists gets them only when that is said."""
+    asked: dict[str, Any] = {}
+    update: dict[str, str] = {}
+    if terms.automatic_tax:
+        asked["automatic_tax"] = {"enabled": True}
+        update["address"] = "auto"
+    if terms.tax_ids:
+        asked["tax_id_collection"] = {"enabled": True}
+        update["name"] = "auto"
+    return asked | ({"customer_update": update} if update else {})
 
 
 def choose(catalog: Catalog, plan_key: str, *, interval: str, seats: int) -> tuple[Plan, PlanPrice]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
 from paidup import Access, AccessRefused, Billing, Owner
+from paidup.core.catalog import CheckoutTerms
 from paidup.web.fastapi import BillingRoutes
 from stripe_emulator import Emulator
 from tests.conftest import WEBHOOK_SECRET, MakeBilling
@@ -244,11 +246,21 @@ class TestCheckout:
             ({"plan": "pro", "seats": 1.5}, "invalid_request"),
             ({"plan": "pro", "seats": 1_000_000_000}, "invalid_request"),
             ({"plan": "pro", "seats": 2}, "invalid_seats"),
+            ({"plan": "pro", "promotion_code": "SPRING"}, "invalid_request"),
             ({"plan": "team", "seats": 51}, "invalid_seats"),
         ]
         for sent, code in refused:
             problem(user.post("/billing/checkout", json=sent), 422, code)
         assert stripe.events("customer.created") == []
+
+    @pytest.mark.hazard(55)
+    def test_a_browser_names_a_code_where_buyers_may_type_one(
+        self, billing: Billing, make_billing: MakeBilling, stripe: Emulator
+    ) -> None:
+        terms = replace(billing.catalog, checkout=CheckoutTerms(promotion_codes=True))
+        sent = {"json": {"plan": "pro", "promotion_code": "SPRING"}, "headers": {host.OWNER_HEADER: OWNER}}
+        found = ask(host.build(make_billing(catalog=terms)), "POST", "/billing/checkout", **sent)
+        problem(found, 422, "unknown_discount")
 
     def test_a_body_that_is_neither_form_nor_json_is_refused(self, user: httpx.Client) -> None:
         bodies = [

@@ -5,6 +5,11 @@ Reads `plans.toml`. Every problem in it is reported at once, with the key it sta
 currency = "usd"
 default_plan = "free"
 
+[checkout]                         # all of it may be left out
+promotion_codes = true             # buyers may type one
+automatic_tax = true               # by Stripe Tax
+tax_ids = true                     # businesses may give theirs
+
 [features.reports]
 name = "Reports"
 
@@ -46,7 +51,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from paidup.core.catalog import Catalog, Feature, LimitName, Plan, PlanPrice, SeatBounds
+from paidup.core.catalog import Catalog, CheckoutTerms, Feature, LimitName, Plan, PlanPrice, SeatBounds
 from paidup.errors import CatalogError, Problem
 
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -96,11 +101,18 @@ class _Change(_Strict):
     when: Literal["now", "period_end"]
 
 
+class _Checkout(_Strict):
+    promotion_codes: bool = False
+    automatic_tax: bool = False
+    tax_ids: bool = False
+
+
 class _File(_Strict):
     currency: Currency = "usd"
     default_plan: str
     features: dict[str, _Feature] = {}
     limits: dict[str, _Named] = {}
+    checkout: _Checkout = _Checkout()
     plans: dict[str, _Plan] = Field(min_length=1)
     changes: list[_Change] = []
 
@@ -221,6 +233,7 @@ def _catalog(file: _File) -> Catalog:
         default_plan=file.default_plan,
         currency=file.currency,
         change_timing={(each.before, each.after): each.when for each in file.changes},
+        checkout=CheckoutTerms(**file.checkout.model_dump()),
     )
 
 

@@ -43,6 +43,20 @@ class SeatBounds:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckoutTerms:
+    """
+    What Stripe's page lets buyers do beside paying.
+
+    They may type `promotion_codes`; `automatic_tax` is worked out by Stripe from the address they give; `tax_ids` lets
+    businesses give theirs.
+    """
+
+    promotion_codes: bool = False
+    automatic_tax: bool = False
+    tax_ids: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan. A limit of None is unlimited; one that is not named is 0."""
 
@@ -79,6 +93,7 @@ class Catalog:
     currency: str
     change_timing: Mapping[tuple[str, str], Literal["now", "period_end"]] = field(default_factory=dict)
     """When a change from one plan to another takes effect, where it isn't what its direction says."""
+    checkout: CheckoutTerms = CheckoutTerms()
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""

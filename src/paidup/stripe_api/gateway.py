@@ -303,6 +303,12 @@ class Gateway:
         with translated(f"expire Checkout session {session_id}"):
             return _plain(self._v1.checkout.sessions.expire(session_id))
 
+    def list_promotion_codes(self, code: str) -> list[Json]:
+        """Every promotion code that is written like this, in whatever case; one of them at most is active."""
+        with translated("look up a promotion code"):
+            page = self._v1.promotion_codes.list({"code": code, "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
     def create_portal_session(self, params: Params) -> Json:
         """Create a Billing Portal session; its URL lives for minutes, so it is made per click."""
         with translated("open the Billing Portal"):

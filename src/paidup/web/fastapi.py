@@ -62,6 +62,8 @@ class _Checkout(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="month", max_length=10)
     seats: int = Field(default=1, ge=1, le=100_000)
+    promotion_code: str = Field(default="", max_length=100)
+    """Only for an app whose plans file lets buyers type one."""
 
 
 class _Ending(BaseModel):
@@ -239,6 +241,8 @@ class BillingRoutes:
         @router.post("/checkout", name="billing_checkout")
         async def checkout(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, _Checkout)
+            if asked.promotion_code and not self.billing.catalog.checkout.promotion_codes:
+                raise InvalidRequest("there are no promotion codes here", remedy="leave promotion_code out")
             found = await self._async.checkout(
                 owner.id,
                 asked.plan,
@@ -246,6 +250,7 @@ class BillingRoutes:
                 seats=asked.seats,
                 email=owner.email,
                 name=owner.name,
+                promotion_code=asked.promotion_code or None,
                 return_to=request.url_for("billing_return").path,
             )
             return _go(request, str(found.url))

@@ -33,11 +33,9 @@ IGNORED = (
     "branding_settings",
     "consent_collection",
     "custom_text",
-    "customer_update",
     "payment_method_options",
     "phone_number_collection",
     "saved_payment_method_options",
-    "tax_id_collection",
     "wallet_options",
     "expand",
 )
@@ -62,6 +60,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     id = new_id("cs_test")
     addresses = checkout_addresses.read(params, id)
     customer = _customer(engine, params)
+    _check_customer_update(params, customer)
     clock = customer["test_clock"] if customer else None
     now = engine.now(clock)
     items = [checkout_lines.make(engine, item) for item in params.list_of("line_items")]
@@ -198,6 +197,34 @@ def _customer(engine: Engine, params: Params) -> Json | None:
     if "customer" not in params:
         return None
     return customers.existing(engine, params["customer"], param="customer")
+
+
+def _check_customer_update(params: Params, customer: Json | None) -> None:
+    """
+    An existing customer is changed only when that is said, and tax needs what is typed on the page.
+
+    See https://docs.stripe.com/tax/checkout and https://docs.stripe.com/tax/checkout/tax-ids
+    """
+    update = params.at("customer_update")
+    if customer is None:
+        if update:
+            raise invalid("`customer_update` can only be used with `customer`.", param="customer_update")
+        return
+    addresses = (update.get("address"), update.get("shipping"))
+    if params.at("automatic_tax").get("enabled") and not customer["address"] and "auto" not in addresses:
+        raise invalid(
+            "Automatic tax calculation in Checkout requires a valid address on the Customer. Add a valid address to "
+            "the Customer or set either `customer_update[address]` to 'auto' or `customer_update[shipping]` to 'auto' "
+            "to save the address entered in Checkout to the Customer.",
+            param="automatic_tax",
+            code="customer_tax_location_invalid",
+        )
+    if params.at("tax_id_collection").get("enabled") and update.get("name") != "auto":
+        raise invalid(
+            "Tax ID collection requires updating business name on the customer. To enable tax ID collection for an "
+            "existing customer, please set `customer_update[name]` to `auto`.",
+            param="tax_id_collection",
+        )
 
 
 def _intent_terms(sent: Params, mode: str) -> Json:
