@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+import stripe as sdk
 from playwright.sync_api import Browser, Page, expect
 
 from stripe_emulator import Emulator
@@ -72,6 +73,24 @@ def test_the_billing_page_shows_plan_card_and_invoice(ada: Person) -> None:
     expect(row).to_contain_text("Paid")
     row.get_by_role("link", name="View").click()
     expect(ada.page.locator("body")).to_contain_text("29.00")
+
+
+def test_a_promotion_code_is_taken_off_before_it_is_paid(ada: Person, starter_app: StarterApp) -> None:
+    """H63."""
+    client = sdk.StripeClient("sk_test_emulator", base_addresses={"api": starter_app.stripe.url}).v1
+    coupon = client.coupons.create({"percent_off": 20, "duration": "once"})
+    client.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SPRING20"})
+    ada.choose("pro")
+    ada.page.locator("[name=promotionCode]").fill("nobodys")
+    ada.page.locator("#apply-promotion").click()
+    expect(ada.page.locator("#promotionCode-error")).to_be_visible()
+    ada.page.locator("[name=promotionCode]").fill("spring20")
+    ada.page.locator("#apply-promotion").click()
+    expect(ada.page.locator("body")).to_contain_text("$23.20")
+    ada.pay(WORKS)
+    ada.is_welcomed()
+    ada.go("/settings/billing")
+    expect(ada.page.locator(".invoices tbody tr")).to_contain_text("$23.20")
 
 
 def test_what_happened_is_written_on_the_dashboard_once(ada: Person) -> None:
