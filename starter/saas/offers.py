@@ -15,7 +15,8 @@ class Offer:
     """
     One card of the pricing page.
 
-    `action` is what its button does: `sign_up`, `checkout`, `portal`, or None when the plan is the visitor's own.
+    `action` is what its button does: `sign_up`, `checkout`, `change`, `portal`, or None when the plan is the
+    visitor's own.
     """
 
     plan: Plan
@@ -70,10 +71,19 @@ def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | No
 
 
 def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held_plan: str) -> Offer:
-    """A second Checkout would be a second subscription: whoever has one changes it in the portal."""
+    """A second Checkout would be a second subscription: whoever has one changes it."""
+    if plan.key == held_plan and price is not None and price.interval != _interval(plan, access):
+        label = f"Switch to {price.interval}ly"
+        return Offer(plan, price, is_current=True, action="change", label=label, note="")
     if plan.key == held_plan:
         return Offer(plan, price, is_current=True, action="portal", label="Manage in billing portal", note="")
     if plan.is_free:
         label = "" if access.is_canceling else "Cancel in billing portal"
         return Offer(plan, price, is_current=False, action="portal" if label else None, label=label, note="")
-    return Offer(plan, price, is_current=False, action="portal", label="Switch in billing portal", note="")
+    return Offer(plan, price, is_current=False, action="change", label=f"Switch to {plan.name}", note="")
+
+
+def _interval(plan: Plan, access: Access) -> str | None:
+    """How often the visitor pays for a plan; None when its price is not sold any more."""
+    held = {item.lookup_key for item in access.subscription.items} if access.subscription else set()
+    return next((each.interval for each in plan.prices if each.lookup_key in held), None)

@@ -328,7 +328,9 @@ def test_as_it_stands_it_may_have_to_be_mended_first(
     is_refused("resume", lambda: subscriber.preview_change(OWNER, "team"))
     subscriber.resume(OWNER)
     stripe.decline_next()
-    stripe.advance(days=31, seconds=7200)
+    end = known(subscriber).current_period_end
+    assert end is not None
+    stripe.advance(to=end + timedelta(hours=2))
     is_refused("fix_payment", lambda: subscriber.preview_change(OWNER, "team"))
     subscriber.cancel(OWNER, when="now")
     is_refused("checkout", lambda: subscriber.preview_change(OWNER, "team"))

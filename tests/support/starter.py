@@ -65,7 +65,7 @@ class StarterApp:
             api_base=self.stripe.url,
             database_url=self.database_url,
             app_url=self.url,
-            plans_file=str(PLANS),
+            plans_file=self.environment["PAIDUP_PLANS"],
         )
         billing = Billing(settings)
         billing.upgrade_database()

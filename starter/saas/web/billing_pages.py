@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from paidup import Checkout, CheckoutNotFound
+from paidup import Checkout, CheckoutNotFound, Plan
 from saas.banners import banner_for
 from saas.billing import billing
 from saas.settings import CHECKOUT_DONE, SETTINGS_PAGE
-from saas.web.home import held_name
+from saas.web.changing import described
+from saas.web.home import held_name, held_plan
 from saas.web.rendering import day, page
-from saas.web.viewer import SignedIn
+from saas.web.viewer import SignedIn, Viewer
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -58,6 +60,9 @@ def billing_page(
         invoices=invoices[:_INVOICES],
         earlier=invoices[_INVOICES - 1].id if len(invoices) > _INVOICES else None,
         reasons=_REASONS,
+        planned=_planned(owner),
+        plan=_plan_of(viewer),
+        seats=_seats_of(viewer),
     )
 
 
@@ -89,6 +94,27 @@ def welcome(request: Request, viewer: SignedIn, checkout: Annotated[str, Query(m
         checkout=found,
         again=f"/billing/return?{urlencode({'session_id': checkout})}",
     )
+
+
+def _planned(owner: str) -> tuple[str, datetime] | None:
+    """The change that is to come, in words, and when."""
+    found = billing.scheduled_change(owner)
+    return (described(found.after), found.effective_at) if found else None
+
+
+def _plan_of(viewer: Viewer) -> Plan | None:
+    """The plan of the viewer's live subscription."""
+    key = held_plan(viewer)
+    return billing.catalog.plan(key) if key and billing.catalog.has(key) else None
+
+
+def _seats_of(viewer: Viewer) -> int | None:
+    """How many seats the viewer's live subscription has; None when its plan is not sold by seats."""
+    plan, subscription = _plan_of(viewer), viewer.access.subscription
+    if plan is None or plan.seats is None or subscription is None:
+        return None
+    sold_as = {price.lookup_key for price in plan.prices}
+    return next((item.quantity for item in subscription.items if item.lookup_key in sold_as), None)
 
 
 def _checkout(owner: str, session_id: str) -> Checkout | None:

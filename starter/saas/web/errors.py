@@ -15,11 +15,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from paidup import AccessRefused, BillingError, CheckoutRefused, NotSignedIn, SubscriptionRefused
+from paidup import (
+    AccessRefused,
+    BillingError,
+    ChangeNotPaid,
+    CheckoutRefused,
+    NotSignedIn,
+    QuoteChanged,
+    SubscriptionRefused,
+)
 from paidup.web import problems
 from saas.billing import billing
 from saas.settings import PRICING_PAGE, settings
 from saas.web import security
+from saas.web.changing import address_of
 from saas.web.home import price_cards
 from saas.web.rendering import page
 from saas.web.viewer import Viewer, viewer
@@ -49,7 +58,11 @@ _ACTIONS = {
         "It has ended, or there never was one. You can start a new one.",
     ),
     "update_payment_method": ("There is no card to charge", "Add one in the billing portal, then resume."),
-    "plan_change": ("A change of plan is planned", "Take it back in the billing portal first."),
+    "plan_change": ("A change of plan is planned", "It was arranged with us by hand. Write to us to change it."),
+    "undo_change": ("Another change is planned already", "Undo it first, then choose again."),
+    "nothing_to_change": ("That is what you have", "Choose another plan, another interval or more seats."),
+    "update_address": ("We need your address", "Taxes depend on it. Add it, then choose again."),
+    "contact_us": ("This is changed by hand", "Your subscription is a special one. Write to us, and we change it."),
     "cancel_now": ("It was never paid", "There is no period to wait for: cancel it at once, or pay it first."),
     "choose_group": ("You have several subscriptions", "Write to us, and we end the right one."),
     "pending": ("Your payment is on its way", "It can take a few days to arrive. There is nothing to do until then."),
@@ -62,6 +75,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AccessRefused, _access_refused)
     app.add_exception_handler(CheckoutRefused, _refused)
     app.add_exception_handler(SubscriptionRefused, _refused)
+    app.add_exception_handler(QuoteChanged, _quote_changed)
+    app.add_exception_handler(ChangeNotPaid, _change_not_paid)
     app.add_exception_handler(BillingError, _billing_error)
     app.add_exception_handler(SQLAlchemyError, _database_away)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -93,6 +108,22 @@ def _refused(request: Request, error: Exception) -> Response:
     _look_up_viewer(request)
     title, text = _ACTIONS[error.action]
     return page(request, "refused.html", status=409, title=title, text=text, action=error.action)
+
+
+def _quote_changed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, QuoteChanged)
+    if not _wants_page(request):
+        return _problem_of(error)
+    return RedirectResponse(address_of(error.quote), status_code=303)
+
+
+def _change_not_paid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ChangeNotPaid)
+    if not _wants_page(request):
+        return _problem_of(error)
+    _look_up_viewer(request)
+    title, text = "Your card was not charged", "The payment did not go through, and you keep the plan you have."
+    return page(request, "refused.html", status=402, title=title, text=text, action="update_payment_method")
 
 
 def _billing_error(request: Request, error: Exception) -> Response:

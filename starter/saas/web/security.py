@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from saas.settings import Settings, settings
 from saas.web.rendering import page
 
-STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
+STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com", "https://invoice.stripe.com")
 """Where forms may be redirected to: browsers hold a form's redirects to `form-action` too.
 
 A Checkout domain of your own belongs here as well.

@@ -1,0 +1,152 @@
+"""What users of the starter live through when they change their plan, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from stripe_emulator import Emulator
+from tests.acceptance.person import WORKS, Person
+from tests.support.starter import PLANS, StarterApp
+
+_ALWAYS_ASKS_FOR_3DS = "4000 0027 6000 3184"
+_TEAM = """
+[plans.team]
+name = "Team"
+description = "For several people, by seat."
+features = ["reports"]
+limits = { projects = "unlimited" }
+seats = { min = 1, max = 20 }
+
+[plans.team.prices.month]
+amount = 4100
+"""
+
+
+@pytest.fixture(scope="module")
+def starter_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterApp]:
+    """One app for all stories here, with a plan by seats beside the starter's own."""
+    folder = tmp_path_factory.mktemp("starter")
+    plans = Path(folder / "plans.toml")
+    plans.write_text(PLANS.read_text() + _TEAM)
+    with Emulator(port=0) as stripe:
+        app = StarterApp(stripe, folder)
+        app.environment["PAIDUP_PLANS"] = str(plans)
+        app.prepare()
+        app.start()
+        try:
+            yield app
+        finally:
+            app.stop()
+
+
+@pytest.fixture
+def ada(page: Page, starter_app: StarterApp) -> Person:
+    person = Person(page, starter_app.url)
+    person.sign_up()
+    return person
+
+
+def switches_to(person: Person, plan: str, *, interval: str = "month") -> None:
+    """From the pricing page to the page that says what it costs."""
+    person.go(f"/pricing?interval={interval}")
+    person.card_of(plan).get_by_role("link", name=re.compile("Switch to")).click()
+    person.page.wait_for_url("**/change?**")
+
+
+def cents(text: str) -> int:
+    return round(float(text.replace("$", "").replace(",", "")) * 100)
+
+
+def test_an_upgrade_shows_what_it_costs_and_charges_that_to_the_cent(ada: Person, starter_app: StarterApp) -> None:
+    ada.subscribe("pro")
+    starter_app.stripe.advance(days=10)
+    switches_to(ada, "team")
+    assert (ada.fact("before"), ada.fact("after")) == ("Pro, monthly", "Team, monthly, 1 seat")
+    due, credit = cents(ada.fact("due")), cents(ada.fact("credit"))
+    assert 1860 <= credit <= 1966  # of 29 dollars, what is left of a month after ten days
+    assert 770 <= due <= 814  # of the 12 dollars more
+    assert ada.fact("next").startswith("$41.00 on ")
+    ada.page.get_by_role("button", name=f"Pay {ada.fact('due')} and change").click()
+    ada.page.wait_for_url("**/settings/billing**")
+    ada.sees_plan("Team")
+    row = ada.page.locator(".invoices tbody tr", has_text="Paid").first
+    expect(row).to_contain_text(f"${due / 100:.2f}")
+    assert [event["data"]["object"]["amount"] for event in starter_app.stripe.events("charge.succeeded")][-1] == due
+
+
+def test_seats_are_bought_on_the_billing_page(ada: Person) -> None:
+    ada.subscribe("team")
+    ada.go("/settings/billing")
+    ada.page.get_by_label("Seats").fill("4")
+    ada.page.get_by_role("button", name="Change seats").click()
+    assert ada.fact("after") == "Team, monthly, 4 seats"
+    ada.page.get_by_label("Seats").fill("3")
+    ada.page.get_by_role("button", name="Show the price").click()
+    expect(ada.page.locator("[data-fact=after]")).to_have_text("Team, monthly, 3 seats")
+    assert ada.fact("due") == "$82.00"
+    ada.page.get_by_role("button", name="Pay $82.00 and change").click()
+    ada.page.wait_for_url("**/settings/billing**")
+    expect(ada.page.get_by_label("Seats")).to_have_value("3")
+    expect(ada.page.locator("#live-subscription")).to_contain_text("$123 per month")
+
+
+def test_a_bank_that_asks_is_answered_and_the_plan_follows_by_itself(ada: Person) -> None:
+    ada.choose("pro")
+    ada.pay(_ALWAYS_ASKS_FOR_3DS)
+    ada.page.locator("#authorize").click()
+    ada.is_welcomed()
+    switches_to(ada, "team")
+    ada.page.get_by_role("button", name=re.compile("and change")).click()
+    ada.page.locator("#pay-invoice").click()
+    ada.page.wait_for_url("**/c/3ds/**")
+    ada.page.locator("#authorize").click()
+    expect(ada.page.locator("#status")).to_have_text("Paid")
+    ada.go("/settings/billing")
+    ada.sees_plan("Team")
+
+
+def test_a_card_that_is_declined_leaves_the_plan(ada: Person, starter_app: StarterApp, complaints: list[str]) -> None:
+    ada.subscribe("pro", card=WORKS)
+    switches_to(ada, "team")
+    starter_app.stripe.decline_next(on_session=True)
+    ada.page.get_by_role("button", name=re.compile("and change")).click()
+    expect(ada.page.get_by_role("heading", name="Your card was not charged")).to_be_visible()
+    complaints.clear()  # the page is a 402
+    ada.go("/settings/billing")
+    ada.sees_plan("Pro")
+    expect(ada.page.locator(".invoices tbody tr", has_text="Void")).to_have_count(1)
+
+
+def test_a_downgrade_is_planned_undone_and_planned_again(ada: Person) -> None:
+    ada.subscribe("pro")
+    switches_to(ada, "basic")
+    assert (ada.fact("due"), ada.fact("next")) == ("$0.00", f"$9.00 on {ada.fact('effective')}")
+    when = ada.fact("effective")
+    for _ in range(2):
+        ada.page.get_by_role("button", name=f"Change on {when}").click()
+        ada.page.wait_for_url("**/settings/billing**")
+        planned = ada.page.locator("[data-planned]")
+        expect(planned).to_contain_text(f"Changes to Basic, monthly on {when}")
+        ada.sees_plan("Pro")
+        planned.get_by_role("button", name="Undo").click()
+        expect(planned).to_have_count(0)
+        switches_to(ada, "basic")
+    ada.page.get_by_role("button", name=f"Change on {when}").click()
+    ada.page.wait_for_url("**/settings/billing**")
+    ada.skips("Skip to renewal")
+    ada.sees_plan("Basic")
+    expect(ada.page.locator("[data-planned]")).to_have_count(0)
+
+
+def test_who_pays_monthly_may_pay_yearly(ada: Person) -> None:
+    ada.subscribe("pro")
+    switches_to(ada, "pro", interval="year")
+    assert (ada.fact("before"), ada.fact("after")) == ("Pro, monthly", "Pro, yearly")
+    ada.page.get_by_role("button", name=re.compile("and change")).click()
+    ada.page.wait_for_url("**/settings/billing**")
+    expect(ada.page.locator("#live-subscription")).to_contain_text("$290 per year")
