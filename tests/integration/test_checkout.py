@@ -9,6 +9,7 @@ from datetime import timedelta
 from time import monotonic
 
 import pytest
+import stripe as sdk
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -31,6 +32,7 @@ from paidup import (
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
 from stripe_emulator import Emulator
+from tests.support.calls import counted
 from tests.support.deliveries import deliver
 from tests.support.paying import pay
 from tests.support.waiting import eventually
@@ -90,7 +92,7 @@ def test_another_plan_ends_the_page_that_was_open(billing: Billing, stripe: Emul
 def test_a_page_that_was_paid_meanwhile_is_found_and_no_second_one_is_opened(
     billing: Billing, stripe: Emulator
 ) -> None:
-    """H47, H49: the webhook has not come yet, and the other tab asks for something else."""
+    """H47, H48, H49: the webhook has not come yet, and the other tab asks for something else."""
     first = billing.checkout(OWNER, "pro")
     pay(str(first.url))
     for plan in ("pro", "basic"):
@@ -98,6 +100,25 @@ def test_a_page_that_was_paid_meanwhile_is_found_and_no_second_one_is_opened(
             billing.checkout(OWNER, plan)
         assert (refused.value.action, refused.value.plan) == ("change_plan", "pro")
     assert live_subscriptions(stripe) == 1
+
+
+def test_what_another_app_opened_for_the_same_customer_stays_open(billing: Billing, stripe: Emulator) -> None:
+    """H111: what makes way for another choice is what paidup made itself."""
+    first = billing.checkout(OWNER, "pro")
+    session = stripe.get(str(first.session_id))
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    (price,) = client.v1.prices.list({"lookup_keys": ["pro_year"]}).data
+    theirs = client.v1.checkout.sessions.create(
+        {
+            "customer": session["customer"],
+            "mode": "subscription",
+            "line_items": [{"price": price.id, "quantity": 1}],
+            "success_url": "https://example.com/done",
+            "metadata": {"made_by": "another app"},
+        }
+    )
+    second = billing.checkout(OWNER, "basic")
+    assert sorted(open_sessions(stripe, billing)) == sorted([theirs.id, str(second.session_id)])
 
 
 def test_an_expired_page_frees_the_claim(billing: Billing, stripe: Emulator) -> None:
@@ -141,6 +162,20 @@ def test_an_address_stripe_refuses_is_put_right_by_the_next_request(billing: Bil
     assert [event["data"]["object"]["email"] for event in stripe.events("customer.created")] == ["a@example.com"]
 
 
+def test_what_is_too_long_for_stripe_is_refused_before_it_is_asked(billing: Billing, stripe: Emulator) -> None:
+    """H65: and what goes into its metadata are ids, each far below 500 characters."""
+    billing.checkout("user:2", "pro")  # asks whose key it is, once
+    with counted(stripe) as calls:
+        with pytest.raises(InvalidReturnUrl):
+            billing.checkout(OWNER, "pro", return_to="/" + "a" * 5000)
+        with pytest.raises(InvalidOwner):
+            billing.checkout("a" * 501, "pro")
+        assert calls.count == 0
+    session = stripe.get(str(billing.checkout("a" * 200, "pro").session_id))
+    assert len(session["metadata"]) <= 50
+    assert max(map(len, session["metadata"].values())) <= 500
+
+
 @pytest.mark.parametrize("owner", ["", " ", "a" * 201, "user\x00", "user\n1", None, 7])
 def test_what_is_no_owner_is_refused(billing: Billing, owner: str) -> None:
     with pytest.raises(InvalidOwner):
@@ -157,6 +192,17 @@ def test_a_foreign_return_address_is_refused_before_anything_is_made(billing: Bi
 def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
     with pytest.raises(PlanNotForSale, match="paidup catalog push"):
         make_billing().checkout(OWNER, "pro")
+
+
+def test_a_first_invoice_over_nothing_activates_and_is_no_revenue(billing: Billing) -> None:
+    """H89."""
+    pay(str(billing.checkout(OWNER, "basic").url), number=None)
+    billing.sync(OWNER)
+    assert billing.access(OWNER).plan == "basic"
+    (invoice,) = billing.invoices(OWNER)
+    assert (invoice.status, invoice.amount_paid) == ("paid", 0)
+    (told,) = [each for each in billing.changes() if each.kind == "invoice.paid"]
+    assert told.data["amount_paid"] == 0
 
 
 def test_an_owner_has_one_trial(billing: Billing, stripe: Emulator) -> None:
@@ -258,8 +304,6 @@ def test_a_commit_that_fails_at_any_step_is_finished_by_the_next_try(
 
 def open_sessions(stripe: Emulator, billing: Billing) -> list[str]:
     """Every session that could still be paid, asked of Stripe itself."""
-    import stripe as sdk
-
     client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
     return [each.id for each in client.v1.checkout.sessions.list({"status": "open"}).auto_paging_iter()]
 

@@ -95,6 +95,13 @@ def test_an_amount_is_a_positive_whole_number_of_minor_units(amount: str) -> Non
     assert "plans.pro.prices.month.amount" in problems_of(GOOD.replace("amount = 2900\n", f"amount = {amount}\n"))
 
 
+@pytest.mark.hazard(62)
+@pytest.mark.parametrize("days", ["0", "-1", "1.5", "731"])
+def test_a_trial_that_stripe_would_refuse_is_refused_here(days: str) -> None:
+    """A trial is told to Stripe in days, from one on: its two days' notice is for a trial's end told as a moment."""
+    assert "plans.pro.trial_days" in problems_of(GOOD.replace("trial_days = 14", f"trial_days = {days}"))
+
+
 def test_a_file_that_is_not_toml_names_its_line() -> None:
     assert "line 2" in problems_of("a = 1\nb = = 2")["plans.toml"]
 

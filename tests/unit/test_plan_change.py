@@ -111,3 +111,14 @@ def test_whatever_a_quote_depends_on_is_in_its_fingerprint(fields: dict[str, Any
     """H86."""
     assert change_state.fingerprint(a_body()) == change_state.fingerprint(a_body(latest_invoice="in_2", metadata={}))
     assert change_state.fingerprint(a_body(**fields)) != change_state.fingerprint(a_body())
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_payment_of_an_invoice_is_its_default_one_wherever_it_stands(order: int) -> None:
+    """H74: an invoice names no payment intent any more; it has a list of payments, in no order."""
+    payments = [
+        {"is_default": is_default, "payment": {"type": "payment_intent", "payment_intent": {"id": intent}}}
+        for is_default, intent in ((False, "pi_old"), (True, "pi_now"))
+    ]
+    assert change_state.payment_of({"payments": {"data": payments[::order]}})["id"] == "pi_now"
+    assert change_state.payment_of({"payments": {"data": []}}) == {}

@@ -94,7 +94,8 @@ def _is_proration(line: Json) -> bool:
 def payment_of(invoice: Json) -> Json:
     """The payment intent behind an invoice, with the payments expanded; empty if there is none."""
     payments = (invoice.get("payments") or {}).get("data") or []
-    for payment in reversed(payments):
+    # Their order means nothing; the default one is what Stripe tries to collect.
+    for payment in sorted(payments, key=lambda each: not each.get("is_default")):
         intent = (payment.get("payment") or {}).get("payment_intent")
         if isinstance(intent, Mapping):
             return intent
