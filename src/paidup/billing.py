@@ -68,6 +68,7 @@ from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.signature import verify
 from paidup.sync import Synchroniser
 from paidup.transfer import Transfers
+from paidup.trials import Trials
 from paidup.web.return_urls import safe_return_url
 from paidup.worker import WakeUp, Worker
 
@@ -112,6 +113,12 @@ class Billing:
         self._refusals = Refusals(self._database)
         self._users_calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe-users")
         self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
+        trials = Trials(
+            gateway=self.gateway,
+            key=settings.trial_key.get_secret_value() if settings.trial_key else None,
+            terms=self.catalog.checkout,
+            livemode=self._livemode,
+        )
         self._synchroniser = Synchroniser(
             database=self._database,
             gateway=self.gateway,
@@ -121,6 +128,7 @@ class Billing:
             clock=clock,
             calls=self._calls,
             users_calls=self._users_calls,
+            trials=trials,
             attempts=settings.sync_attempts,
         )
         self._account = Account(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
@@ -151,6 +159,7 @@ class Billing:
             livemode=self._livemode,
             clock=clock,
             returns=self._returns,
+            trials=trials,
         )
         self._ending = Ending(
             database=self._database,

@@ -44,6 +44,7 @@ from paidup.purchase import Purchase, choose, refusal
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser, save_checkout
+from paidup.trials import Trials
 
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
@@ -83,6 +84,7 @@ class Checkouts:
         livemode: bool,
         clock: Callable[[], datetime],
         returns: Executor,
+        trials: Trials,
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -92,6 +94,7 @@ class Checkouts:
         self._livemode = livemode
         self._clock = clock
         self._returns = returns
+        self._trials = trials
 
     def start(
         self,
@@ -127,7 +130,7 @@ class Checkouts:
         wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount)
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
-            intent = self._claim(wanted, return_url=return_url, cancel_url=cancel_url)
+            intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
             session = self._session(intent, deadline)
             if session["status"] == "open" and wanted.is_asked_by(intent.params):
                 return self._stored(intent.id)
@@ -195,7 +198,7 @@ class Checkouts:
         what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
         raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
 
-    def _claim(self, wanted: Purchase, *, return_url: str, cancel_url: str) -> CheckoutIntent:
+    def _claim(self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str) -> CheckoutIntent:
         """The row that holds the owner's plan group: the one there is, or a new one for this request."""
 
         def claim(session: Session) -> CheckoutIntent:
@@ -223,7 +226,8 @@ class Checkouts:
                         terms=self._catalog.checkout,
                         return_url=return_url,
                         cancel_url=cancel_url,
-                        with_trial=not self._had_trial(session, wanted.owner),
+                        with_trial=wanted.plan.trial_days is not None
+                        and not self._trials.was_had(session, wanted.owner, wanted.customer_id, email=email),
                     ),
                     state="creating",
                     created=self._clock(),
@@ -247,10 +251,6 @@ class Checkouts:
                 CheckoutIntent.state.in_(("creating", "open")),
             )
         ).one_or_none()
-
-    def _had_trial(self, session: Session, owner: str) -> bool:
-        """One trial per owner, whatever became of it."""
-        return any(each.trial_end for each in store.subscriptions_of(session, owner, livemode=self._livemode))
 
     def _session(self, intent: CheckoutIntent, deadline: float) -> dict[str, Any]:
         """The intent's session as Stripe has it now, created if the answer to its creation never came."""

@@ -26,6 +26,7 @@ _REMEDIES = {
     "STRIPE_API_BASE": "leave it unset for Stripe itself",
     "DATABASE_URL": "set it, for example to postgresql://user:password@host/name or sqlite:///./app.db",
     "APP_URL": "set it to the public address of the app, for example https://app.example.com",
+    "PAIDUP_TRIAL_KEY": "set it to 32 random characters or more and never change it, or unset it",
     "PAIDUP_WORKER": "use inside (beside the app) or outside (`paidup worker` runs elsewhere)",
 }
 
@@ -39,7 +40,8 @@ class Settings(BaseSettings):
     `stripe_concurrency` is how many calls to Stripe a process has under way at most; `drain` is how long a worker that
     is told to stop lets what is under way finish; `event_retention` is how long events that are done with are kept,
     zero for ever; `reconcile_every` is how often a worker reconciles, zero for never; `sync_attempts` and
-    `handler_attempts` are how often a target, or a change, is tried before it is given up.
+    `handler_attempts` are how often a target, or a change, is tried before it is given up; `trial_key` turns
+    on one trial per person instead of per owner, and keys the hashes by which persons are told.
     """
 
     # Only the documented names count, not the fields': SECRET_KEY is what other frameworks sign their cookies with.
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
         validation_alias="PAIDUP_WEBHOOK_TOLERANCE_SECONDS", default=timedelta(seconds=300)
     )
     stripe_concurrency: int = Field(validation_alias="PAIDUP_STRIPE_CONCURRENCY", default=20, ge=2, le=100)
+    trial_key: SecretStr | None = Field(validation_alias="PAIDUP_TRIAL_KEY", default=None, min_length=32)
     webhook_max_bytes: int = Field(validation_alias="PAIDUP_WEBHOOK_MAX_BYTES", default=1_048_576, ge=65_536)
 
     @property

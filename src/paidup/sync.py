@@ -40,6 +40,7 @@ from paidup.errors import (
 from paidup.handlers import Handlers
 from paidup.stripe_api.budget import is_in_background
 from paidup.stripe_api.gateway import Gateway
+from paidup.trials import Trials
 
 logger = logging.getLogger("paidup")
 
@@ -74,6 +75,7 @@ class Synchroniser:
         clock: Callable[[], datetime],
         calls: Executor,
         users_calls: Executor,
+        trials: Trials,
         attempts: int = inbox.MAX_ATTEMPTS,
     ) -> None:
         self._database = database
@@ -85,6 +87,7 @@ class Synchroniser:
         self._calls = calls
         self._attempts = attempts
         self._users_calls = users_calls
+        self._trials = trials
 
     def run(self, claim: inbox.Claim) -> None:
         """
@@ -238,6 +241,9 @@ class Synchroniser:
         with self._database.read() as session:
             is_known = _mapping_of(session, customer_id) is not None
             sessions = _open_sessions(session, customer_id)
+            trials = _repeated_trials(session, customer_id, self._trials)
+        for each in trials:
+            self._trials.end_at_stripe(each)
         wanted = targets.parts(claim.event_types)
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
@@ -346,6 +352,12 @@ class Synchroniser:
             catalog=self._catalog,
             now=max(filter(None, (began, claim.newest_event))),
         )
+        if fetched.subscriptions is not None:
+            self._trials.note(session, customer_id, fetched.customer, fetched.subscriptions)
+            repeated = self._trials.repeated(session, owner, customer_id)
+            found += self._trials.changes(owner, repeated, now=began)
+            if repeated and self._trials.end:
+                inbox.request(session, claim.target, now=self._clock())  # it ends them, and sees what became of them
         outbox.put(session, found, self._handlers, now=self._clock())
 
     def _plans(self, before: Known, bodies: list[Json]) -> dict[str, str | None]:
@@ -375,6 +387,14 @@ def save_checkout(session: Session, session_id: str, body: Json) -> None:
 
 def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:
     return session.scalars(select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)).one_or_none()
+
+
+def _repeated_trials(session: Session, customer_id: str, trials: Trials) -> list[str]:
+    """The trials to be ended at Stripe, as of what we know."""
+    mapping = _mapping_of(session, customer_id)
+    if mapping is None or not trials.end:
+        return []
+    return [each.id for each in trials.repeated(session, mapping.owner, customer_id)]
 
 
 def _open_sessions(session: Session, customer_id: str) -> list[str]:

@@ -42,7 +42,7 @@ def charged(stripe: Emulator) -> list[int]:
     return [event["data"]["object"]["amount_paid"] for event in stripe.events("invoice.paid")]
 
 
-def terms(billing: Billing, **wanted: bool) -> Catalog:
+def terms(billing: Billing, **wanted: Any) -> Catalog:
     return replace(billing.catalog, checkout=CheckoutTerms(**wanted))
 
 

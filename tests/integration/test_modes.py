@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from paidup import Billing, CustomerNotFound, StripeNotFound, WrongAccount
 from paidup.core import targets
+from paidup.core.catalog import CheckoutTerms
 from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import OwnerMapping
@@ -17,6 +18,7 @@ from paidup.handlers import Handlers
 from paidup.models import Customer, Invoice, Price, Product, Subscription, SubscriptionItem
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
+from paidup.trials import Trials
 from stripe_emulator import Emulator
 from stripe_emulator import Settings as EmulatorSettings
 from tests.conftest import MakeBilling
@@ -79,6 +81,7 @@ def test_a_live_key_of_another_account_takes_nothing_from_anybody(
             clock=a_hurrying_clock(),
             calls=calls,
             users_calls=calls,
+            trials=Trials(gateway=in_test_mode.gateway, key=None, terms=CheckoutTerms(), livemode=True),
         )
         with pytest.raises(StripeNotFound, match="is STRIPE_SECRET_KEY of the right account"):
             synchroniser.now(targets.customer(customer_id), wait=timedelta(seconds=5))

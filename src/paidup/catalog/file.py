@@ -9,6 +9,7 @@ default_plan = "free"
 promotion_codes = true             # buyers may type one
 automatic_tax = true               # by Stripe Tax
 tax_ids = true                     # businesses may give theirs
+repeated_trial = "cancel"          # or "bill", or "keep"; with PAIDUP_TRIAL_KEY
 
 [features.reports]
 name = "Reports"
@@ -105,6 +106,7 @@ class _Checkout(_Strict):
     promotion_codes: bool = False
     automatic_tax: bool = False
     tax_ids: bool = False
+    repeated_trial: Literal["cancel", "bill", "keep"] = "cancel"
 
 
 class _File(_Strict):

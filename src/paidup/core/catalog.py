@@ -48,12 +48,15 @@ class CheckoutTerms:
     What Stripe's page lets buyers do beside paying.
 
     They may type `promotion_codes`; `automatic_tax` is worked out by Stripe from the address they give; `tax_ids` lets
-    businesses give theirs.
+    businesses give theirs. `repeated_trial` is what becomes of a trial whose card had one before, with another owner,
+    where such are looked for: `cancel` ends the subscription and charges nothing, `bill` ends the trial alone and
+    charges at once, `keep` only tells the app.
     """
 
     promotion_codes: bool = False
     automatic_tax: bool = False
     tax_ids: bool = False
+    repeated_trial: Literal["cancel", "bill", "keep"] = "cancel"
 
 
 @dataclass(frozen=True, slots=True)

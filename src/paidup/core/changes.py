@@ -5,6 +5,7 @@ What happened, for the app: the difference between what we knew and what Stripe 
 |---|---|---|
 | `subscription.started` | access begins (trial or paid) | `plan`, `status`, `trial_end` |
 | `trial.ending` | a trial ends within three days, once per trial end | `plan`, `trial_end` |
+| `trial.repeated` | a trial's card, or its e-mail, had one before with another owner | `plan`, `consequence` |
 | `plan.changed` | the plan of a live subscription changed | `plan`, `previous_plan` |
 | `plan.unknown` | a live subscription has no price the catalog knows | `prices`, `kept_plan` |
 | `status.unknown` | a subscription has a status that this version does not know | `status`, `plan` |
@@ -43,6 +44,7 @@ KINDS = frozenset(
     {
         "subscription.started",
         "trial.ending",
+        "trial.repeated",
         "plan.changed",
         "plan.unknown",
         "status.unknown",

@@ -384,6 +384,20 @@ class StoredQuote(Base):
     )
 
 
+class TrialMark(Base):
+    """
+    A keyed hash of an e-mail address or a card of a customer, by which a second trial of one person is told.
+
+    Nothing in it names anybody; whether the customer had a trial, their subscriptions tell.
+    """
+
+    __tablename__ = "billing_trial_marks"
+
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(_Id, primary_key=True, index=True)
+
+
 class StoredChange(Base):
     """
     A Change waiting for the app's handlers, written in the transaction that found it.
