@@ -88,6 +88,7 @@ class Photographer:
             "billing": "/settings/billing",
             "next-invoice": "/settings/billing/next-invoice",
             "pricing-pro": "/pricing",
+            "change": "/change?plan=pro&interval=year",
         }.items():
             self._go(path)
             self._shoot(f"3-{name}")

@@ -190,9 +190,6 @@ class Changing:
     def _carry_out(self, row: StoredQuote, *, was_free: bool) -> None:
         try:
             body = self._gateway.retrieve_subscription(row.subscription_id)
-            if change_state.is_done(body, row.id):
-                self._note(row, "done")
-                return
             is_later, is_sent = row.terms["when"] == "period_end", change_state.is_waiting(body, row.id)
             schedule = self._schedule_there_is(row, body) if is_later else None
             if row.state == "done":
@@ -237,9 +234,15 @@ class Changing:
                 if error.stripe_code != _IN_USE or monotonic() >= deadline:
                     raise  # the claim stays: the same call finds out, with the same key
                 sleep(_POLL_SECONDS)  # the other click is at it
-            except (StripeRejected, StripeNotFound):
+            except (StripeRejected, StripeNotFound) as error:
                 self._note(row, "open", declined=True)  # a corrected call must not meet this one's stored answer
-                raise
+                if error.param != "payment_behavior":
+                    raise
+                raise SubscriptionRefused(
+                    "it is paid by a method whose payments take days",
+                    action="update_payment_method",
+                    remedy="add a card in the billing portal, then confirm again",
+                ) from error
 
     def _conclude(self, row: StoredQuote, body: dict[str, Any]) -> None:
         """Paid, waiting for the user, or taken back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +29,7 @@ from paidup import (
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.account import price_of, subscribe
+from tests.support.go_between import a_go_between
 from tests.support.host_app import HostApp
 
 OWNER, OTHER = "user:1", "user:2"
@@ -420,6 +422,18 @@ def test_a_preview_that_fails_says_so(subscriber: Billing, stripe: Emulator) -> 
     stripe.fail_next("/v1/invoices/create_preview", should_retry=False)
     with pytest.raises(Exception, match="preview an invoice"):
         subscriber.preview_change(OWNER, "team")
+
+
+def test_without_an_address_the_tax_is_not_guessed(
+    subscriber: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H64."""
+    with a_go_between(stripe) as between:
+        billing = make_billing(api_base=between.url)
+        stripe.fail_next("/v1/invoices/create_preview", status=400)
+        error = {"type": "invalid_request_error", "code": "customer_tax_location_invalid", "message": "No address."}
+        between.change = lambda body: json.dumps({"error": error}).encode() if b'"error"' in body[:20] else body
+        is_refused("update_address", lambda: billing.preview_change(OWNER, "team"))
 
 
 def test_clicked_many_times_it_is_charged_once(subscriber: Billing, client: sdk.StripeClient) -> None:

@@ -19,6 +19,7 @@ from paidup import (
     StripeError,
     StripeUnavailable,
     Subscription,
+    SubscriptionRefused,
 )
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
@@ -131,6 +132,21 @@ def test_with_another_card_the_same_quote_is_paid_once(
     pin(subscriber, client, "pm_card_visa")
     assert subscriber.change_plan(OWNER, quote.id).plan == "team"
     stripe.advance(days=20)
+    assert paid(client, subscriber) == [2900, quote.due_now]
+
+
+def test_a_payment_that_takes_days_cannot_be_waited_for(
+    subscriber: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H83: the plan would be had before it is paid; with a card the same quote goes through."""
+    pin(subscriber, client, "pm_usBankAccount_success")
+    quote = subscriber.preview_change(OWNER, "team", seats=5)
+    with pytest.raises(SubscriptionRefused) as refused:
+        subscriber.change_plan(OWNER, quote.id)
+    assert refused.value.action == "update_payment_method"
+    stays_on_pro(subscriber, stripe)
+    pin(subscriber, client, "pm_card_visa")
+    assert subscriber.change_plan(OWNER, quote.id).plan == "team"
     assert paid(client, subscriber) == [2900, quote.due_now]
 
 

@@ -25,7 +25,9 @@ from paidup import (
     LimitReached,
     Owner,
     PaymentMethod,
+    Quote,
     Receipt,
+    ScheduledChange,
     Settings,
     Subscription,
     Worker,
@@ -73,6 +75,9 @@ def selling(owner: str) -> None:
 
 
 def ending(owner: str) -> None:
+    assert_type(billing.preview_change(owner, "pro", interval="year"), Quote)
+    assert_type(billing.change_plan(owner, "quote"), Subscription)
+    assert_type(billing.scheduled_change(owner), ScheduledChange | None)
     assert_type(billing.cancel(owner, when="now"), Subscription)
     assert_type(billing.resume(owner), Subscription)
     assert_type(billing.pause(owner), Subscription)
