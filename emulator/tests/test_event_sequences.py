@@ -289,7 +289,7 @@ def test_a_change_without_prorations(shop: Shop, emulator: Emulator) -> None:
 
 
 def test_a_card_from_the_portal(shop: Shop) -> None:
-    """[INF] the default moves, and with it that of a subscription which had its own."""
+    """[INF] the default moves; what becomes of a subscription's own is not documented, and here it stays."""
     customer = shop.customer()
     [method] = shop.api.payment_methods.list({"customer": customer.id}).data
     shop.subscribe(customer.id, shop.price().id, default_payment_method=method.id)
@@ -306,10 +306,8 @@ def test_a_card_from_the_portal(shop: Shop) -> None:
         "setup_intent.succeeded",
         "payment_method.attached",
         "customer.updated",
-        UPDATED,
     }
     assert set(previous(shop, "customer.updated")["invoice_settings"]) == {"default_payment_method"}
-    assert set(previous(shop, UPDATED)) == {"default_payment_method"}
 
 
 def test_a_first_payment_that_wants_authentication(shop: Shop) -> None:

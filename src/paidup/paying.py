@@ -101,17 +101,20 @@ class Payments:
         if invoice is None:
             return None
         try:
-            return parse.invoice(self._pay(invoice))
+            return parse.invoice(self._pay(invoice, wait))
         finally:
             self._synchronise(invoice.customer, wait)
 
-    def _pay(self, invoice: Invoice) -> dict[str, Any]:
+    def _pay(self, invoice: Invoice, wait: timedelta) -> dict[str, Any]:
         """The invoice once it is no longer open, or while a bank takes its time."""
         deadline = monotonic() + _WAIT_SECONDS
         # The user is here, and may be asked by their bank: that is not a decline.
         params = {"off_session": False}
-        while True:
+        body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
+        if parse.changed_card(body["customer"]) is not None:
+            self._synchronise(invoice.customer, wait)  # which has the card charged that was chosen a moment ago
             body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
+        while True:
             if body["status"] != "open":
                 return body  # paid by another click, on Stripe's page, or by Stripe's own retry; or given up
             minute = int(self._clock().timestamp()) // _KEY_SECONDS
@@ -122,6 +125,7 @@ class Payments:
                 if error.stripe_code != _IN_USE or monotonic() >= deadline:
                     raise
                 sleep(_POLL_SECONDS)  # the other click is at it
+                body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
             except StripeRejected as error:
                 body = self._gateway.retrieve_invoice(invoice.id)
                 if body["status"] != "open":

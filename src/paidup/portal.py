@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from paidup.core import parse
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import store
@@ -38,8 +40,10 @@ class Portal:
             raise ValueError(f"unknown portal flow {flow!r}; there are: {', '.join(sorted(FLOWS))}")
         with self._database.read() as session:
             customer = store.customer_of(session, owner, livemode=self._livemode)
+            subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
         if customer is None:
             raise _no_customer(owner)
+        self._mark_the_card(customer.id, subscriptions)
         flow_data = _flow_data(flow, subscription, return_url) if flow is not None else None
         try:
             return self._session(customer.id, return_url, flow_data)
@@ -59,6 +63,25 @@ class Portal:
         if flow_data is not None:
             params["flow_data"] = flow_data
         return str(self._gateway.create_portal_session(params)["url"])
+
+    def _mark_the_card(self, customer_id: str, subscriptions: Iterable[Subscription]) -> None:
+        """
+        Make the card that is pinned to the newest subscription the customer's default, and note it there.
+
+        Checkout pins a card to its subscription, where it goes before the default; the default is what the portal
+        changes. The synchronisation sees that it is another one than was noted, and moves the pin. Stripe is asked how
+        things stand, because a card that was changed a moment ago may not be known here yet.
+        """
+        pinned = [each for each in subscriptions if each.is_live and each.payment_method is not None]
+        if not pinned:
+            return
+        newest = max(pinned, key=lambda each: (each.created, each.id))
+        card = parse.subscription(self._gateway.retrieve_subscription(newest.id)).payment_method
+        customer = self._gateway.find_customer(customer_id) or {}
+        if card is None or customer.get("deleted") or (customer.get("metadata") or {}).get(parse.CARD_KEY) == card.id:
+            return
+        default = {"invoice_settings": {"default_payment_method": card.id}, "metadata": {parse.CARD_KEY: card.id}}
+        self._gateway.update_customer(customer_id, default)
 
     def _configuration_id(self) -> str | None:
         if self._configuration is None:

@@ -36,6 +36,7 @@ from paidup.errors import (
     StripeError,
     StripeNotFound,
     StripeRateLimited,
+    StripeRejected,
 )
 from paidup.handlers import Handlers
 from paidup.stripe_api.budget import is_in_background
@@ -252,6 +253,8 @@ class Synchroniser:
         if stranger is not None and not parse.names_an_owner(stranger):
             wanted = frozenset({Part.CUSTOMER})
         fetched = self._fetch(customer_id, wanted, sessions, stranger)
+        if is_known and fetched.customer is not None and (cards := parse.changed_card(fetched.customer)):
+            self._move_card(customer_id, fetched, *cards)
 
         def apply(session: Session) -> None:
             owner = self._owner(session, customer_id, fetched.customer)
@@ -306,6 +309,27 @@ class Synchroniser:
                 raise
         found.checkouts = {each: call.result() for each, call in checkouts.items()}
         return found
+
+    def _move_card(self, customer_id: str, fetched: _Fetched, before: str, now: str) -> None:
+        """
+        Pin the card that the user chose in the portal to the subscriptions that had the one before.
+
+        Stripe charges a subscription's own card before the customer's default, which is all that the portal sets.
+        """
+        if fetched.subscriptions is None:
+            fetched.subscriptions = self._gateway.list_subscriptions(customer_id)
+        for number, body in enumerate(fetched.subscriptions):
+            subscription = parse.subscription(body)
+            card = subscription.payment_method
+            if not subscription.is_live or card is None or card.id != before:
+                continue
+            try:
+                moved = self._gateway.update_subscription(subscription.id, {"default_payment_method": now})
+            except (StripeRejected, StripeNotFound) as error:
+                logger.error("subscription %s is still charged to the card before: %s", subscription.id, error)
+            else:
+                fetched.subscriptions[number] = moved
+        self._gateway.update_customer(customer_id, {"metadata": {parse.CARD_KEY: now}})
 
     def _owner(self, session: Session, customer_id: str, body: Json | None) -> str | None:
         """

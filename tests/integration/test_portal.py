@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 import stripe as sdk
 
 from paidup import Billing, CustomerNotFound, InvalidReturnUrl, StripeError, StripeUnavailable, SubscriptionRefused
 from stripe_emulator import Emulator
+from tests.support.account import deliver_all
+from tests.support.calls import counted
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -115,3 +119,79 @@ def test_a_deep_link_opens_at_the_owners_subscription_and_leads_back(
 def test_a_deep_link_to_no_subscription_is_refused(subscriber: Billing) -> None:
     with pytest.raises(SubscriptionRefused, match="start a checkout"):
         subscriber.portal(OWNER, flow="subscription_cancel", group="another")
+
+
+class TestCard:
+    """H97: a card that is changed in the portal is the one that is charged, though Checkout has pinned another."""
+
+    pytestmark = pytest.mark.hazard(97)
+
+    @pytest.fixture
+    def client(self, stripe: Emulator) -> Any:
+        return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+
+    def test_it_is_charged_at_the_next_renewal(self, subscriber: Billing, stripe: Emulator, client: Any) -> None:
+        change_card(subscriber.portal(OWNER))
+        deliver_all(subscriber, stripe)
+        subscriber.run_until_idle()
+        card = subscriber.payment_method(OWNER)
+        assert card is not None
+        assert card.last4 == OTHER_CARD[-4:]
+        stripe.advance(days=32)
+        [newest, _] = client.charges.list().data
+        assert (newest.status, newest.payment_method) == ("succeeded", card.id)
+
+    def test_who_changes_nothing_is_charged_as_before(self, subscriber: Billing, stripe: Emulator, client: Any) -> None:
+        [customer] = client.customers.list().data
+        [before] = client.subscriptions.list({"customer": customer.id}).data
+        stale = client.payment_methods.attach("pm_card_mastercard", {"customer": customer.id}).id
+        client.customers.update(customer.id, {"invoice_settings": {"default_payment_method": stale}})
+        subscriber.portal(OWNER)
+        deliver_all(subscriber, stripe)
+        subscriber.run_until_idle()
+        [after] = client.subscriptions.list({"customer": customer.id}).data
+        assert before.default_payment_method == after.default_payment_method != stale
+        default = client.customers.retrieve(customer.id).invoice_settings.default_payment_method
+        assert default == before.default_payment_method
+
+    def test_a_second_click_does_not_put_the_old_card_back(
+        self, subscriber: Billing, stripe: Emulator, client: Any
+    ) -> None:
+        change_card(subscriber.portal(OWNER))
+        subscriber.portal(OWNER)  # nothing was delivered yet
+        subscriber.sync(OWNER)
+        card = subscriber.payment_method(OWNER)
+        assert card is not None
+        assert card.last4 == OTHER_CARD[-4:]
+        with counted(stripe) as calls:
+            subscriber.sync(OWNER)
+            assert calls.count == 3, "it is noted, and not moved again"
+
+    def test_a_subscription_with_another_card_keeps_it(self, subscriber: Billing, client: Any) -> None:
+        [customer] = client.customers.list().data
+        price = client.prices.list({"lookup_keys": ["basic_month"]}).data[0].id
+        own = client.payment_methods.attach("pm_card_mastercard", {"customer": customer.id}).id
+        item = {"customer": customer.id, "items": [{"price": price}]}
+        other = client.subscriptions.create(item | {"default_payment_method": own, "trial_period_days": 3})
+        change_card(subscriber.portal(OWNER))
+        subscriber.sync(OWNER)
+        assert client.subscriptions.retrieve(other.id).default_payment_method == own
+
+    def test_what_stripe_refuses_to_move_holds_up_nothing(
+        self, subscriber: Billing, stripe: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        change_card(subscriber.portal(OWNER))
+        stripe.fail_next("/v1/subscriptions/*", method="POST", status=400)
+        subscriber.sync(OWNER)
+        assert "is still charged to the card before" in caplog.text
+        assert subscriber.access(OWNER).plan == "pro"
+
+
+OTHER_CARD = "5555555555554444"
+
+
+def change_card(url: str) -> None:
+    page = httpx.get(url, follow_redirects=True)
+    form = {"cardNumber": OTHER_CARD, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "A Payer"}
+    path = str(page.url).split("?")[0].removesuffix("/payment-method").removesuffix("/overview")
+    assert httpx.post(f"{path}/payment-method", data=form, timeout=30).status_code < 400

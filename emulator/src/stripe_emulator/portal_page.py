@@ -231,11 +231,6 @@ def _finish_card(engine: Engine, session: Json, method: Json, intent: Json, atte
     customer = engine.find("customer", session["customer"])
     with engine.changing(customer, "customer.updated"):
         customer["invoice_settings"]["default_payment_method"] = method["id"]
-    for found in list(engine.store.of_customer("subscription", customer["id"])):
-        if found["default_payment_method"] is not None and found["status"] not in standing.ENDED:
-            subscription = engine.find("subscription", found["id"])
-            with engine.changing(subscription, "customer.subscription.updated"):
-                subscription["default_payment_method"] = method["id"]
     return Outcome("complete", redirect=_after(session))
 
 

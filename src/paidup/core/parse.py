@@ -26,6 +26,8 @@ INTENT_KEY = "paidup_intent"
 """Metadata key on what paidup creates at Stripe: the id of the row that asked for it."""
 PLAN_KEY = "paidup_plan"
 """Metadata key on products and prices that the catalog made: the plan's key."""
+CARD_KEY = "paidup_card"
+"""Metadata key on a customer: the card that was both pinned and the default when the portal was last opened."""
 PORTAL_MARK = ("paidup", "portal")
 """Metadata key and value of the portal configuration that the catalog made."""
 
@@ -53,6 +55,13 @@ def names_an_owner(body: Json) -> bool:
     """Does a customer say that paidup made it, and for whom? Whether that is true, a row of ours tells."""
     metadata = body.get("metadata") or {}
     return bool(metadata.get(OWNER_KEY) and metadata.get(INTENT_KEY))
+
+
+def changed_card(body: Json) -> tuple[str, str] | None:
+    """The card a customer had when the portal was opened, and the other one that is their default now."""
+    before = (body.get("metadata") or {}).get(CARD_KEY)
+    now = reference((body.get("invoice_settings") or {}).get("default_payment_method"))
+    return (before, now) if before and now and before != now else None
 
 
 def payment_method(body: Json | str | None) -> PaymentMethod | None:
