@@ -99,6 +99,7 @@ class AsyncBilling:
         name: str | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
+        embedded: bool = False,
         return_to: str | None = None,
         cancel_to: str | None = None,
     ) -> Checkout:
@@ -113,6 +114,7 @@ class AsyncBilling:
             name=name,
             promotion_code=promotion_code,
             coupon=coupon,
+            embedded=embedded,
             return_to=return_to,
             cancel_to=cancel_to,
         )

@@ -390,6 +390,7 @@ class Billing:
         name: str | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
+        embedded: bool = False,
         return_to: str | None = None,
         cancel_to: str | None = None,
     ) -> Checkout:
@@ -399,8 +400,9 @@ class Billing:
         `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
         the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
         `promotion_code` is what people type, `coupon` a coupon's id: one of them, and chosen by the app, never taken
-        from a browser that may not. Raises CheckoutRefused with the right action when the owner has a live
-        subscription, CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
+        from a browser that may not. `embedded` gives a `client_secret` for Stripe's script on your own page instead of
+        a `url`. Raises CheckoutRefused with the right action when the owner has a live subscription,
+        CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
         UnknownInterval, InvalidSeats, PlanNotForSale, InvalidRequest, InvalidReturnUrl, WrongAccount, StripeError.
         """
         self._account.check()
@@ -413,6 +415,7 @@ class Billing:
             name=name,
             promotion_code=promotion_code,
             coupon=coupon,
+            embedded=embedded,
             return_url=self._url(return_to or self.settings.checkout_done),
             cancel_url=self._url(cancel_to or self.settings.checkout_canceled),
         )

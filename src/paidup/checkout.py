@@ -56,8 +56,9 @@ class Checkout:
     """
     A Checkout session of an owner.
 
-    `state` is `open` (not paid yet), `complete`, `pending` (complete, but a delayed payment has not arrived) or
-    `expired`. `url` is Stripe's page while it is open.
+    `state` is `open` (not paid yet), `complete`, `pending` (complete, but a delayed payment has not arrived), `failed`
+    (it never will) or `expired`. `url` is Stripe's page while it is open; one that is embedded in a page of the app has
+    a `client_secret` for Stripe's script instead.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Checkout:
     state: str
     session_id: str | None
     url: str | None
+    client_secret: str | None = None
 
 
 class Checkouts:
@@ -107,6 +109,7 @@ class Checkouts:
         name: str | None,
         promotion_code: str | None,
         coupon: str | None,
+        embedded: bool,
         return_url: str,
         cancel_url: str,
     ) -> Checkout:
@@ -127,7 +130,7 @@ class Checkouts:
             self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=known.id if known else None
         )
         customer_id = self._customers.ensure(owner, email=email, name=name)
-        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount)
+        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount, embedded)
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
             intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
@@ -147,7 +150,7 @@ class Checkouts:
         within `wait` the answer is what is known, usually `open`: the webhook will tell the rest.
         """
         intent = self._of(owner, session_id)
-        if intent.state in ("creating", "open"):
+        if _as_checkout(intent).state in ("open", "pending"):
             # In a thread, because the SDK's own timeouts and retries may take a minute, and a user is looking.
             asked = self._returns.submit(self._synchroniser.now, targets.customer(intent.customer_id), wait=wait)
             try:
@@ -283,6 +286,7 @@ class Checkouts:
             row = session.get_one(CheckoutIntent, intent_id)
             if row.state == "creating":
                 row.state, row.session_id, row.url = "open", body["id"], body["url"]
+                row.client_secret = body.get("client_secret")
                 row.expires_at = from_unix(body["expires_at"])
 
         self._database.run(note)
@@ -340,4 +344,5 @@ def _as_checkout(intent: CheckoutIntent) -> Checkout:
         state=state,
         session_id=intent.session_id,
         url=intent.url if state == "open" else None,
+        client_secret=intent.client_secret if state == "open" else None,
     )

@@ -28,6 +28,7 @@ class Purchase:
     seats: int
     price_id: str
     discount: Mapping[str, str] | None = None
+    embedded: bool = False
 
     def params(
         self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool
@@ -41,8 +42,7 @@ class Purchase:
             "customer": self.customer_id,
             "client_reference_id": intent_id,
             "line_items": self._lines(),
-            "success_url": _with_session_id(return_url),
-            "cancel_url": cancel_url,
+            **self._addresses(return_url, cancel_url),
             "metadata": metadata,
             "subscription_data": subscription_data,
             **_asked_on_the_page(terms),
@@ -61,8 +61,14 @@ class Purchase:
 
     def is_asked_by(self, params: Mapping[str, Any]) -> bool:
         """Do these parameters buy the same? Addresses aside: they differ from page to page."""
-        asked = (params["customer"], params["line_items"], params.get("discounts", []))
-        return asked == (self.customer_id, self._lines(), [dict(self.discount)] if self.discount else [])
+        asked = (params["customer"], params["line_items"], params.get("discounts", []), "ui_mode" in params)
+        discounts = [dict(self.discount)] if self.discount else []
+        return asked == (self.customer_id, self._lines(), discounts, self.embedded)
+
+    def _addresses(self, return_url: str, cancel_url: str) -> dict[str, str]:
+        if self.embedded:
+            return {"ui_mode": "embedded_page", "return_url": _with_session_id(return_url)}
+        return {"success_url": _with_session_id(return_url), "cancel_url": cancel_url}
 
     def _lines(self) -> list[dict[str, Any]]:
         return [{"price": self.price_id, "quantity": self.seats}]
@@ -109,6 +115,8 @@ def refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> C
             message, action, remedy = f"{name} has a payment that failed", "fix_payment", "pay it first"
         case "paused":
             message, action, remedy = f"{name} is paused", "resume", "resume it"
+        case "active" if current.awaits_first_payment:
+            message, action, remedy = f"the payment for {name} is on its way", "pending", "wait for it to arrive"
         case _ if current.paused_collection is not None or (same and current.is_canceling):
             message, action, remedy = f"{name} is still running", "resume", "resume it"
         case _:

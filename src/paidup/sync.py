@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from functools import partial
 from time import monotonic, perf_counter, sleep
 from typing import Any, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from paidup import giving_up, inbox, metrics, outbox
@@ -243,8 +244,12 @@ class Synchroniser:
             is_known = _mapping_of(session, customer_id) is not None
             sessions = _open_sessions(session, customer_id)
             trials = _repeated_trials(session, customer_id, self._trials)
+            unpaid = store.first_payments_failed(session, customer_id)
         for each in trials:
             self._trials.end_at_stripe(each)
+        for each in unpaid:
+            with suppress(StripeNotFound):
+                self._gateway.cancel_subscription(each, {})
         wanted = targets.parts(claim.event_types)
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
@@ -364,9 +369,10 @@ class Synchroniser:
             store.save_subscriptions(session, fetched.subscriptions, plans=plans, synced_at=began)
         if fetched.invoices is not None:
             store.save_invoices(session, customer_id, fetched.invoices, synced_at=began)
-        store.save_past_due_since(session, customer_id)
         for session_id, body in fetched.checkouts.items():
             save_checkout(session, session_id, body)
+        store.save_past_due_since(session, customer_id)
+        store.fail_checkouts(session, customer_id)
         session.expire_all()
         found = changes.between(
             before,
@@ -382,6 +388,8 @@ class Synchroniser:
             found += self._trials.changes(owner, repeated, now=began)
             if repeated and self._trials.end:
                 inbox.request(session, claim.target, now=self._clock())  # it ends them, and sees what became of them
+        if store.first_payments_failed(session, customer_id):
+            inbox.request(session, claim.target, now=self._clock())  # it ends what nobody paid for, and will not
         outbox.put(session, found, self._handlers, now=self._clock())
 
     def _plans(self, before: Known, bodies: list[Json]) -> dict[str, str | None]:
@@ -425,7 +433,10 @@ def _open_sessions(session: Session, customer_id: str) -> list[str]:
     found = session.scalars(
         select(CheckoutIntent.session_id).where(
             CheckoutIntent.customer_id == customer_id,
-            CheckoutIntent.state == "open",
+            or_(
+                CheckoutIntent.state == "open",
+                and_(CheckoutIntent.state == "complete", CheckoutIntent.payment_status == "unpaid"),
+            ),
             CheckoutIntent.session_id.is_not(None),
         )
     )

@@ -27,7 +27,6 @@ COVERED = {
 """What has to survive, and what may not harm it."""
 
 NOT_YET = {
-    54: "what a payment that takes days does to access is not shown yet",
     75: "nothing of a discount is read from Stripe yet",
     88: "there are no quotas yet that a payment could fill",
     95: "what the portal allows is pushed, but a change beyond it is not detected",

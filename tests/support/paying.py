@@ -9,6 +9,24 @@ DECLINED_CARD = "4000000000000002"
 FAILS_LATER_CARD = "4000000000000341"
 
 
+GOOD_ACCOUNT = "000123456789"
+FAILING_ACCOUNT = "000222222227"
+
+
+def pay_by_bank(url: str, *, account: str = GOOD_ACCOUNT) -> None:
+    """Fill in the Checkout page with a bank account, whose bank answers days later."""
+    form = {
+        "email": "payer@example.com",
+        "paymentMethodType": "us_bank_account",
+        "accountHolder": "A Payer",
+        "routingNumber": "110000000",
+        "accountNumber": account,
+    }
+    answer = httpx.post(url, data=form, timeout=30)
+    assert answer.status_code == 303, answer.text
+    assert "/c/pay/" not in answer.headers["location"], answer.headers["location"]
+
+
 def pay(url: str, *, number: str | None = GOOD_CARD) -> str:
     """
     Fill in the Checkout page and submit it; the address it leads to, unvisited.

@@ -157,6 +157,8 @@ def best(subscriptions: Iterable[Subscription], catalog: Catalog) -> Subscriptio
 
 
 def _grants(subscription: Subscription, policy: AccessPolicy, now: datetime) -> bool:
+    if subscription.awaits_first_payment:
+        return False
     if subscription.paused_collection is not None and policy.of("paused") is not Grants.YES:
         return False
     match policy.of(subscription.status):
@@ -205,7 +207,7 @@ def _refused(owner: str, subscriptions: list[Subscription], catalog: Catalog) ->
     if speaking is not None:
         reason = "paused" if speaking.is_paused else speaking.status
         if speaking.is_active and not speaking.is_paused:
-            reason = "unknown_price"
+            reason = "payment_pending" if speaking.awaits_first_payment else "unknown_price"
     return Access(
         owner=owner,
         plan=default.key,

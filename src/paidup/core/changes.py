@@ -113,7 +113,7 @@ class _Finder:
     def subscription(self, old: Subscription | None, new: Subscription) -> None:
         plan = plan_of(new, self._catalog)
         key = plan.key if plan else new.plan
-        if new.status in _ENTITLED and not (old and old.status in _ENTITLED):
+        if _is_entitled(new) and not (old and _is_entitled(old)):
             self._add("subscription.started", new, "", plan=key, status=new.status, trial_end=_iso(new.trial_end))
         if new.is_trialing and new.trial_end and self._now <= new.trial_end <= self._now + TRIAL_NOTICE:
             self._add("trial.ending", new, _iso(new.trial_end), plan=key, trial_end=_iso(new.trial_end))
@@ -199,6 +199,10 @@ class _Finder:
                 created=self._now,
             )
         )
+
+
+def _is_entitled(subscription: Subscription) -> bool:
+    return subscription.status in _ENTITLED and not subscription.awaits_first_payment
 
 
 def _iso(moment: datetime | None) -> str | None:

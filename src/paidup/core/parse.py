@@ -79,8 +79,10 @@ def payment_method(body: Json | str | None) -> PaymentMethod | None:
     )
 
 
-def subscription(body: Json, *, plan: str | None = None, past_due_since: datetime | None = None) -> Subscription:
-    """A subscription with all its items; `plan` and `past_due_since` are what we know beside Stripe's body."""
+def subscription(
+    body: Json, *, plan: str | None = None, past_due_since: datetime | None = None, awaits_first_payment: bool = False
+) -> Subscription:
+    """A subscription with all its items; `plan` and what follows are what we know beside Stripe's body."""
     items = tuple(_item(item, body) for item in body["items"]["data"])
     first = min(items, key=lambda item: item.current_period_end or _NEVER, default=None)
     pause = body.get("pause_collection") or {}
@@ -109,6 +111,7 @@ def subscription(body: Json, *, plan: str | None = None, past_due_since: datetim
         plan=plan,
         schedule=reference(body.get("schedule")),
         past_due_since=past_due_since,
+        awaits_first_payment=awaits_first_payment,
     )
 
 

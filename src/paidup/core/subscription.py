@@ -74,6 +74,8 @@ class Subscription:
     """The subscription schedule that manages it: a change is planned, or was."""
     past_due_since: datetime | None = None
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
+    awaits_first_payment: bool = False
+    """It was never paid for: a bank takes its days, though Stripe calls it active."""
 
     @property
     def is_trialing(self) -> bool:

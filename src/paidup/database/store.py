@@ -11,7 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -87,7 +100,7 @@ def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *,
 
 
 def save_past_due_since(session: Session, customer_id: str) -> None:
-    """Note on each subscription when the oldest of its open, failed invoices fell due."""
+    """Note on each subscription when the oldest of its failed invoices fell due, and whether it was ever paid."""
     save_past_due_since_of(session, tables.Subscription.customer_id == customer_id)
 
 
@@ -96,7 +109,7 @@ def save_past_due_since_of(session: Session, which: ColumnElement[bool]) -> None
     session.execute(
         update(tables.Subscription)
         .where(which)
-        .values(past_due_since=oldest_failed())
+        .values(past_due_since=oldest_failed(), awaits_first_payment=or_(_first_is_open(), _first_never_came()))
         .execution_options(synchronize_session=False)
     )
 
@@ -111,6 +124,70 @@ def oldest_failed() -> ScalarSelect[datetime | None]:
             tables.Invoice.attempt_count > 0,
         )
         .scalar_subquery()
+    )
+
+
+def first_payments_failed(session: Session, customer_id: str) -> list[str]:
+    """Subscriptions that Stripe calls active though their first payment, which took days, failed for good."""
+    return list(
+        session.scalars(
+            select(tables.Subscription.id).where(
+                tables.Subscription.customer_id == customer_id,
+                tables.Subscription.status == "active",
+                _first_never_came(),
+            )
+        )
+    )
+
+
+def fail_checkouts(session: Session, customer_id: str) -> None:
+    """Note the Checkouts whose payment never came, once their subscription is over."""
+    session.execute(
+        update(tables.CheckoutIntent)
+        .where(
+            tables.CheckoutIntent.customer_id == customer_id,
+            _is_unpaid_checkout(),
+            exists().where(_was_bought_by(), tables.Subscription.status == "canceled"),
+        )
+        .values(state="failed")
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _first_is_open() -> ColumnElement[bool]:
+    """Is the first invoice, which is charged by itself, still open?"""
+    by_itself = tables.Subscription.snapshot["collection_method"].as_string() == "charge_automatically"
+    return and_(by_itself, _first_invoice("open"))
+
+
+def _first_never_came() -> ColumnElement[bool]:
+    """Did Stripe take the first invoice back, its payment having failed? A merchant may do so too, having been paid."""
+    return and_(
+        _first_invoice("void", "uncollectible"),
+        exists().where(_is_unpaid_checkout(), _was_bought_by()).correlate(tables.Subscription),
+    )
+
+
+def _first_invoice(*statuses: str) -> ColumnElement[bool]:
+    return (
+        exists()
+        .where(
+            tables.Invoice.subscription_id == tables.Subscription.id,
+            tables.Invoice.status.in_(statuses),
+            tables.Invoice.snapshot["billing_reason"].as_string() == "subscription_create",
+        )
+        .correlate(tables.Subscription)
+    )
+
+
+def _is_unpaid_checkout() -> ColumnElement[bool]:
+    return and_(tables.CheckoutIntent.state == "complete", tables.CheckoutIntent.payment_status == "unpaid")
+
+
+def _was_bought_by() -> ColumnElement[bool]:
+    return and_(
+        tables.Subscription.customer_id == tables.CheckoutIntent.customer_id,
+        tables.Subscription.snapshot["metadata"][parse.INTENT_KEY].as_string() == tables.CheckoutIntent.id,
     )
 
 
@@ -242,7 +319,9 @@ def holder_of(session: Session, kind: str, object_id: str) -> str | None:
 
 def as_subscription(row: tables.Subscription) -> Subscription:
     """A subscription from its row."""
-    return parse.subscription(row.snapshot, plan=row.plan, past_due_since=row.past_due_since)
+    return parse.subscription(
+        row.snapshot, plan=row.plan, past_due_since=row.past_due_since, awaits_first_payment=row.awaits_first_payment
+    )
 
 
 def _upsert(session: Session, model: type[tables.Base], rows: Sequence[dict[str, Any]]) -> None:

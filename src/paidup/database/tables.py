@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -140,7 +141,8 @@ class Subscription(Base):
     """
     A Stripe subscription.
 
-    `plan` is the plan it was last seen on; `past_due_since` is when the oldest of its open, failed invoices fell due.
+    `plan` is the plan it was last seen on; `past_due_since` is when the oldest of its open, failed invoices fell due;
+    `awaits_first_payment` while its first invoice was never paid, though Stripe calls it active.
     """
 
     __tablename__ = "billing_subscriptions"
@@ -156,6 +158,7 @@ class Subscription(Base):
     trial_end: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
+    awaits_first_payment: Mapped[bool] = mapped_column(default=False, server_default=false())
     created: Mapped[datetime] = mapped_column(index=True)
     livemode: Mapped[bool]
     snapshot: Mapped[dict[str, Any]]
@@ -324,10 +327,12 @@ class CheckoutIntent(Base):
     customer_id: Mapped[str] = mapped_column(_Id, index=True)
     params: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
-    """creating, open, complete, expired, or refused by Stripe."""
+    """creating, open, complete, failed (complete, and its payment never came), expired, or refused by Stripe."""
     payment_status: Mapped[str | None] = mapped_column(String(32))
     session_id: Mapped[str | None] = mapped_column(_Id, unique=True)
     url: Mapped[str | None] = mapped_column(Text)
+    client_secret: Mapped[str | None] = mapped_column(Text)
+    """Opens the page inside the app's own; None for one of Stripe's."""
     expires_at: Mapped[datetime | None]
     created: Mapped[datetime]
 

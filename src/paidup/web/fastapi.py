@@ -64,6 +64,7 @@ class _Checkout(BaseModel):
     seats: int = Field(default=1, ge=1, le=100_000)
     promotion_code: str = Field(default="", max_length=100)
     """Only for an app whose plans file lets buyers type one."""
+    embedded: bool = False
 
 
 class _Ending(BaseModel):
@@ -251,8 +252,11 @@ class BillingRoutes:
                 email=owner.email,
                 name=owner.name,
                 promotion_code=asked.promotion_code or None,
+                embedded=asked.embedded,
                 return_to=request.url_for("billing_return").path,
             )
+            if asked.embedded:
+                return _json({"client_secret": found.client_secret, "session": found.session_id})
             return _go(request, str(found.url))
 
         @router.get("/return", name="billing_return")

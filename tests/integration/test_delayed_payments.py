@@ -1,0 +1,95 @@
+"""A first payment that takes days: nothing is granted before it is there, and one that fails is no dead end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from paidup import Billing, Change, CheckoutRefused
+from stripe_emulator import Emulator, Settings
+from tests.support.account import deliver_all
+from tests.support.deliveries import deliver
+from tests.support.paying import FAILING_ACCOUNT, GOOD_ACCOUNT, pay, pay_by_bank
+
+OWNER = "user:1"
+
+
+@pytest.fixture
+def stripe() -> Iterator[Emulator]:
+    """An account that takes bank debits beside cards."""
+    with Emulator(port=0, settings=Settings(payment_method_types=("card", "us_bank_account"))) as emulator:
+        yield emulator
+
+
+def buy(billing: Billing, account: str) -> str:
+    """Checkout by bank account; the session's id."""
+    checkout = billing.checkout(OWNER, "pro")
+    pay_by_bank(str(checkout.url), account=account)
+    return str(checkout.session_id)
+
+
+@pytest.mark.hazard(54)
+def test_a_payment_under_way_grants_nothing_and_is_not_bought_again(billing: Billing) -> None:
+    """Stripe calls such a subscription active."""
+    session = buy(billing, GOOD_ACCOUNT)
+    assert billing.finish_checkout(OWNER, session).state == "pending"
+    access = billing.access(OWNER)
+    assert (access.plan, access.status, access.reason, access.is_paid) == ("free", "active", "payment_pending", False)
+    for plan in ("pro", "basic"):
+        with pytest.raises(CheckoutRefused) as refused:
+            billing.checkout(OWNER, plan)
+        assert refused.value.action == "pending"
+
+
+@pytest.mark.hazard(54)
+@pytest.mark.parametrize("learnt", ["webhooks", "the return", "the invoice alone"])
+def test_it_grants_once_it_is_paid(billing: Billing, stripe: Emulator, learnt: str) -> None:
+    told: list[Change] = []
+    billing.on_change("subscription.started")(told.append)
+    session = buy(billing, GOOD_ACCOUNT)
+    billing.sync(OWNER)
+    billing.run_until_idle()
+    assert told == []
+    stripe.advance(days=5)
+    if learnt == "webhooks":
+        deliver_all(billing, stripe)
+    elif learnt == "the return":
+        assert billing.finish_checkout(OWNER, session).state == "complete"
+    else:
+        deliver(billing, stripe.events("invoice.paid")[-1])
+    billing.run_until_idle()
+    assert billing.access(OWNER).plan == "pro"
+    assert [each.owner for each in told] == [OWNER]
+
+
+@pytest.mark.hazard(54, 53)
+@pytest.mark.parametrize("comes", ["async_payment_failed", "any"])
+def test_one_that_fails_is_ended_and_may_be_tried_again(billing: Billing, stripe: Emulator, comes: str) -> None:
+    """Stripe voids the invoice and leaves the subscription active for ever."""
+    session = buy(billing, FAILING_ACCOUNT)
+    billing.sync(OWNER)
+    stripe.advance(days=5)
+    if comes == "any":
+        deliver_all(billing, stripe)
+    else:
+        deliver(billing, stripe.events("checkout.session.async_payment_failed")[-1])
+    billing.run_until_idle()
+    assert billing.access(OWNER).plan == "free"
+    assert len(stripe.events("customer.subscription.deleted")) == 1
+    assert billing.find_checkout(OWNER, session).state == "failed"
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    assert billing.access(OWNER).plan == "pro"
+
+
+def test_a_page_inside_the_apps_own_is_opened_by_a_secret(billing: Billing, stripe: Emulator) -> None:
+    embedded = billing.checkout(OWNER, "pro", embedded=True)
+    assert (embedded.url, stripe.get(str(embedded.session_id))["ui_mode"]) == (None, "embedded_page")
+    assert embedded.client_secret
+    assert billing.checkout(OWNER, "pro", embedded=True) == embedded
+    hosted = billing.checkout(OWNER, "pro")
+    assert hosted.url
+    assert hosted.client_secret is None
+    assert stripe.get(str(embedded.session_id))["status"] == "expired"
+    assert billing.find_checkout(OWNER, str(embedded.session_id)).client_secret is None
