@@ -25,6 +25,9 @@ class DatabaseMaker(Protocol):
     def migrated(self) -> str:
         """The URL of a new database with paidup's tables."""
 
+    def copied(self, url: str) -> str:
+        """The URL of a new database with all that is in another one, which nobody has open."""
+
     def remove(self, url: str) -> None:
         """Remove a database, whoever still has it open."""
 
@@ -48,6 +51,10 @@ class SqliteDatabases:
             _migrate(_sqlite_url(template))
             self._template = template
         return _sqlite_url(Path(shutil.copyfile(self._template, self._new_file())))
+
+    def copied(self, url: str) -> str:
+        """The URL of a new database with all that is in another one, which nobody has open."""
+        return _sqlite_url(Path(shutil.copyfile(url.removeprefix("sqlite:///"), self._new_file())))
 
     def remove(self, url: str) -> None:
         """Remove a database, whoever still has it open."""
@@ -88,6 +95,10 @@ class PostgresDatabases:
         spare = self._spare or self._copy()
         self._spare = self._copy()
         return spare.result()
+
+    def copied(self, url: str) -> str:
+        """The URL of a new database with all that is in another one, which nobody has open."""
+        return self._server.create(template=url)
 
     def remove(self, url: str) -> None:
         """Remove a database, whoever still has it open."""

@@ -1,0 +1,261 @@
+"""
+Every verb of Billing that calls Stripe, how things stand before it, and how they stand afterwards.
+
+A new verb is one line in VERBS; tests/conventions/test_verbs.py asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import stripe as sdk
+from sqlalchemy import select
+
+from paidup import Billing, Settings
+from paidup.database.engine import Database
+from paidup.database.tables import CheckoutIntent, OwnerMapping, StoredQuote, SyncTarget
+from paidup.models import Customer, Invoice, Subscription
+from tests.support.interrupting import Call, watched
+from tests.support.paying import pay
+
+if TYPE_CHECKING:
+    from stripe_emulator import Emulator  # a process that is to be killed does without
+
+OWNER = "user:1"
+OTHER = "user:2"
+
+Facts = dict[str, str]
+"""What a verb needs to know of its scene: the id of a session, of a quote."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where a scene is set."""
+
+    billing: Billing
+    stripe: Emulator
+
+    @property
+    def client(self) -> Any:
+        """Stripe as anybody sees it."""
+        return sdk.StripeClient("sk_test_paidup", base_addresses={"api": self.stripe.url}).v1
+
+
+Scene = Callable[[World], Facts]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A method of Billing, the scene it is called in, and the call itself."""
+
+    method: str
+    scene: Scene
+    do: Callable[[Billing, Facts], object]
+    nobody_waits: bool = False
+    """Is it called again only minutes later?"""
+
+
+# scenes
+
+
+def an_empty_account(_: World) -> Facts:
+    """Not even plans."""
+    return {}
+
+
+def nobody(world: World) -> Facts:
+    """Plans and nobody who has bought one."""
+    world.billing.push_catalog()
+    return {}
+
+
+def an_open_page(world: World) -> Facts:
+    """A Checkout that is open."""
+    nobody(world)
+    return {"session": str(world.billing.checkout(OWNER, "pro", email="ada@example.com").session_id)}
+
+
+def a_paid_page(world: World) -> Facts:
+    """A Checkout that was paid, of which nobody has told us."""
+    nobody(world)
+    checkout = world.billing.checkout(OWNER, "pro", email="ada@example.com")
+    pay(str(checkout.url))
+    return {"session": str(checkout.session_id)}
+
+
+def a_subscriber(world: World) -> Facts:
+    """Somebody on Pro."""
+    nobody(world)
+    pay(str(world.billing.checkout(OWNER, "pro").url))
+    world.billing.sync(OWNER)
+    found = world.billing.subscription(OWNER)
+    assert found is not None
+    return {"customer": found.customer, "subscription": found.id, "invoice": world.billing.invoices(OWNER)[0].id}
+
+
+def somebody_who_cancels(world: World) -> Facts:
+    """Their subscription ends with the period."""
+    facts = a_subscriber(world)
+    world.billing.cancel(OWNER)
+    return facts
+
+
+def somebody_who_pauses(world: World) -> Facts:
+    """Their payments are paused."""
+    facts = a_subscriber(world)
+    world.billing.pause(OWNER)
+    return facts
+
+
+def somebody_who_is_late(world: World) -> Facts:
+    """Their renewal failed; the card would be good now."""
+    facts = a_subscriber(world)
+    subscription = world.billing.subscription(OWNER)
+    assert subscription is not None
+    assert subscription.current_period_end is not None
+    world.stripe.decline_next()
+    world.stripe.advance(to=subscription.current_period_end + timedelta(hours=2))
+    world.billing.sync(OWNER)
+    assert world.billing.open_invoice(OWNER) is not None
+    return facts
+
+
+def somebody_who_was_renamed(world: World) -> Facts:
+    """What changed at Stripe is not known here yet."""
+    facts = a_subscriber(world)
+    world.client.customers.update(facts["customer"], {"name": "Ada Lovelace"})
+    return facts
+
+
+def a_quote_for_more(world: World) -> Facts:
+    """The price of an upgrade is known."""
+    facts = a_subscriber(world)
+    return facts | {"quote": world.billing.preview_change(OWNER, "team", seats=3).id}
+
+
+def a_quote_for_less(world: World) -> Facts:
+    """A downgrade is asked for."""
+    facts = a_subscriber(world)
+    return facts | {"quote": world.billing.preview_change(OWNER, "basic").id}
+
+
+def a_planned_change(world: World) -> Facts:
+    """A downgrade comes with the end of the period."""
+    facts = a_quote_for_less(world)
+    world.billing.change_plan(OWNER, facts["quote"])
+    return facts
+
+
+VERBS: dict[str, Verb] = {
+    "checkout": Verb("checkout", nobody, lambda b, _: b.checkout(OWNER, "pro", email="ada@example.com")),
+    "checkout of another plan": Verb("checkout", an_open_page, lambda b, _: b.checkout(OWNER, "basic")),
+    "return from Checkout": Verb("finish_checkout", a_paid_page, lambda b, f: b.finish_checkout(OWNER, f["session"])),
+    "portal": Verb("portal", a_subscriber, lambda b, _: b.portal(OWNER)),
+    "invoice": Verb("invoice_page", a_subscriber, lambda b, f: b.invoice_page(OWNER, f["invoice"])),
+    "upcoming invoice": Verb("upcoming_invoice", a_subscriber, lambda b, _: b.upcoming_invoice(OWNER)),
+    "preview": Verb("preview_change", a_subscriber, lambda b, _: b.preview_change(OWNER, "team", seats=3)),
+    "upgrade": Verb("change_plan", a_quote_for_more, lambda b, f: b.change_plan(OWNER, f["quote"])),
+    "downgrade": Verb("change_plan", a_quote_for_less, lambda b, f: b.change_plan(OWNER, f["quote"])),
+    "undo": Verb("undo_change", a_planned_change, lambda b, _: b.undo_change(OWNER)),
+    "cancel": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, feedback="unused")),
+    "cancel a planned change": Verb("cancel", a_planned_change, lambda b, _: b.cancel(OWNER)),
+    "cancel now": Verb("cancel", somebody_who_is_late, lambda b, _: b.cancel(OWNER, when="now")),
+    "resume": Verb("resume", somebody_who_cancels, lambda b, _: b.resume(OWNER)),
+    "end a pause": Verb("resume", somebody_who_pauses, lambda b, _: b.resume(OWNER)),
+    "pause": Verb("pause", a_subscriber, lambda b, _: b.pause(OWNER)),
+    "pay": Verb("retry_payment", somebody_who_is_late, lambda b, _: b.retry_payment(OWNER)),
+    "payment page": Verb("payment_url", somebody_who_is_late, lambda b, _: b.payment_url(OWNER)),
+    "rename": Verb("update_customer", a_subscriber, lambda b, _: b.update_customer(OWNER, name="Ada Lovelace")),
+    "transfer": Verb("transfer", a_subscriber, lambda b, _: b.transfer(OWNER, OTHER)),
+    "delete": Verb("delete_customer", somebody_who_is_late, lambda b, _: b.delete_customer(OWNER)),
+    "sync": Verb("sync", somebody_who_was_renamed, lambda b, f: b.sync(f["customer"])),
+    "reconcile": Verb("reconcile", somebody_who_was_renamed, lambda b, _: b.reconcile(fix=True), nobody_waits=True),
+    "fill in events": Verb("fill_missed_events", a_paid_page, lambda b, _: b.fill_missed_events()),
+    "push plans": Verb("push_catalog", an_empty_account, lambda b, _: b.push_catalog()),
+}
+
+
+def be_killed(settings: dict[str, Any], name: str, facts: Facts, call: Call) -> None:
+    """What a process does that ends when it has made this call."""
+    billing = Billing(Settings.from_env(**settings))
+    with watched(at=call, fault="SIGKILL"):
+        VERBS[name].do(billing, facts)
+
+
+# what came of it
+
+
+def outcome(world: World, told: dict[str, str]) -> dict[str, Any]:
+    """How things stand at Stripe and here, and what was handed out (`told`: id and kind), without ids and times."""
+    return {"at Stripe": _at_stripe(world.stripe), "here": _here(world.billing), "told": Counter(told.values())}
+
+
+def _at_stripe(stripe: Emulator) -> dict[str, list[str]]:
+    with httpx.Client(base_url=stripe.url, auth=("sk_test_paidup", ""), trust_env=False) as http:
+
+        def listed(path: str, fact: Callable[[dict[str, Any]], object], **params: str) -> list[str]:
+            answer = http.get(f"/v1/{path}", params={"limit": "100", **params})
+            return sorted(repr(fact(each)) for each in answer.raise_for_status().json()["data"])
+
+        return {
+            "customers": listed(
+                "customers", lambda each: (each["email"], each["name"], each["metadata"].get("paidup_owner"))
+            ),
+            "subscriptions": listed("subscriptions", _subscription, status="all"),
+            "invoices": listed("invoices", lambda each: _of(each, "status", "billing_reason", "total", "amount_paid")),
+            "charges": listed("charges", lambda each: _of(each, "status", "amount", "amount_refunded")),
+            "sessions": listed("checkout/sessions", lambda each: _of(each, "status", "amount_total")),
+            "schedules": listed("subscription_schedules", lambda each: (each["status"], len(each["phases"]))),
+            "prices": listed("prices", lambda each: _of(each, "lookup_key", "active")),
+            "products": listed("products", lambda each: _of(each, "name", "active")),
+            "portals": listed("billing_portal/configurations", lambda each: _of(each, "active")),
+        }
+
+
+def _of(body: dict[str, Any], *fields: str) -> dict[str, Any]:
+    return {field: body[field] for field in fields}
+
+
+def _subscription(body: dict[str, Any]) -> object:
+    return (
+        _of(body, "status", "cancel_at_period_end", "pause_collection", "pending_update"),
+        body["schedule"] is not None,
+        body["cancellation_details"]["feedback"],
+        body["metadata"].get("paidup_owner"),
+        [(item["price"]["lookup_key"], item["quantity"]) for item in body["items"]["data"]],
+    )
+
+
+def _here(billing: Billing) -> dict[str, Any]:
+    database = Database(billing.settings.database_url.get_secret_value())
+    try:
+        with database.read() as session:
+
+            def rows(*columns: Any) -> list[str]:
+                return _sorted(tuple(row) for row in session.execute(select(*columns)))
+
+            return {
+                "owners": rows(OwnerMapping.owner, OwnerMapping.customer_id.is_not(None)),
+                "customers": rows(Customer.owner, Customer.email, Customer.name, Customer.deleted),
+                "subscriptions": rows(Subscription.status, Subscription.plan),
+                "invoices": rows(Invoice.status),
+                "checkouts": rows(CheckoutIntent.owner, CheckoutIntent.plan, CheckoutIntent.state),
+                "quotes": rows(StoredQuote.state),
+                "waiting": [
+                    target.partition(":")[0]
+                    for target in session.scalars(
+                        select(SyncTarget.target).where(SyncTarget.applied < SyncTarget.requested)
+                    )
+                ],
+            }
+    finally:
+        database.close()
+
+
+def _sorted(facts: Any) -> list[str]:
+    return sorted(repr(each) for each in facts)
