@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+from paidup.core.changes import KINDS
 from tests.conventions.repository import ROOT, kept_files, named
 
 DOCUMENTS = kept_files("*.md")
@@ -79,3 +81,32 @@ def test_links_between_documents_lead_to_files() -> None:
         if not (file.parent / found["target"]).exists()
     ]
     assert broken == []
+
+
+def test_every_change_stands_in_the_table_with_its_data() -> None:
+    rows = re.findall(
+        r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]+) \|$", (ROOT / "docs/2_handlers.md").read_text(), re.MULTILINE
+    )
+    assert {kind for kind, _ in rows} == KINDS
+    for kind, fields in rows:
+        assert set(re.findall(r"`(\w+)`", fields)) == _told(kind), kind
+
+
+def _told(kind: str) -> set[str]:
+    """The names of the data that the code gives a kind of change."""
+    names: set[str] = set()
+    for file in (ROOT / "src/paidup").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            given = {each.arg: each.value for each in node.keywords}
+            method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            if method in ("_add", "_add_invoice") and _is(node.args[0], kind):
+                names |= {str(each) for each in given} | ({"currency"} if method == "_add_invoice" else set())
+            elif "kind" in given and _is(given["kind"], kind) and isinstance(data := given.get("data"), ast.Dict):
+                names |= {str(each.value) for each in data.keys if isinstance(each, ast.Constant)}
+    return names
+
+
+def _is(node: ast.expr, kind: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == kind

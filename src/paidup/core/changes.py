@@ -1,24 +1,7 @@
 """
 What happened, for the app: the difference between what we knew and what Stripe says now.
 
-| kind | fires when | data |
-|---|---|---|
-| `subscription.started` | access begins (trial or paid) | `plan`, `status`, `trial_end` |
-| `trial.ending` | a trial ends within three days, once per trial end | `plan`, `trial_end` |
-| `trial.repeated` | a trial's card, or its e-mail, had one before with another owner | `plan`, `consequence` |
-| `plan.changed` | the plan of a live subscription changed | `plan`, `previous_plan` |
-| `plan.unknown` | a live subscription has no price the catalog knows | `prices`, `kept_plan` |
-| `status.unknown` | a subscription has a status that this version does not know | `status`, `plan` |
-| `payment.failed` | an attempt to collect failed, once each | `attempt`, `amount_due`, `currency`, `next_attempt` |
-| `payment.recovered` | a past due or unpaid subscription is paid again | `plan` |
-| `subscription.canceling` | it will end and keeps running until then | `plan`, `ends_at` |
-| `subscription.resumed` | a scheduled end was taken back | `plan` |
-| `subscription.ended` | it is over | `plan`, `reason` |
-| `subscription.duplicated` | two live subscriptions stand in one plan group | `subscriptions`, `group` |
-| `customer.transferred` | billing went from one owner to another, who is told | `previous_owner` |
-| `invoice.paid` | an invoice was paid in whatever way, 0 included | `amount_paid`, `currency`, `billing_reason` |
-
-Dates in `data` are ISO 8601 in UTC, amounts minor units.
+Every kind, with its data and when it is told, stands in `docs/2_handlers.md`.
 """
 
 from __future__ import annotations
