@@ -123,6 +123,7 @@ class Checkouts:
         plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
         self._refuse_if_subscribed(owner, plan)
         price_id = self._price_id(price)
+        setup_fee_id = self._price_id(plan.setup_fee) if plan.setup_fee else None
         known = self._customer(owner)
         if known is not None:
             self._refuse_if_in_another_currency(known, price)
@@ -130,7 +131,7 @@ class Checkouts:
             self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=known.id if known else None
         )
         customer_id = self._customers.ensure(owner, email=email, name=name)
-        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount, embedded)
+        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount, embedded, setup_fee_id)
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
             intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)

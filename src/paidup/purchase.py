@@ -29,6 +29,7 @@ class Purchase:
     price_id: str
     discount: Mapping[str, str] | None = None
     embedded: bool = False
+    setup_fee_id: str | None = None
 
     def params(
         self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool
@@ -71,7 +72,8 @@ class Purchase:
         return {"success_url": _with_session_id(return_url), "cancel_url": cancel_url}
 
     def _lines(self) -> list[dict[str, Any]]:
-        return [{"price": self.price_id, "quantity": self.seats}]
+        lines = [{"price": self.price_id, "quantity": self.seats}]
+        return [*lines, {"price": self.setup_fee_id, "quantity": 1}] if self.setup_fee_id else lines
 
 
 def _asked_on_the_page(terms: CheckoutTerms) -> dict[str, Any]:

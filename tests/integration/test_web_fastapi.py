@@ -262,6 +262,11 @@ class TestCheckout:
         found = ask(host.build(make_billing(catalog=terms)), "POST", "/billing/checkout", **sent)
         problem(found, 422, "unknown_discount")
 
+    def test_a_page_inside_the_apps_own_gets_its_secret(self, user: httpx.Client) -> None:
+        found = user.post("/billing/checkout", json={"plan": "pro", "embedded": True}).json()
+        assert set(found) == {"client_secret", "session"}
+        assert found["client_secret"].startswith(found["session"])
+
     def test_a_body_that_is_neither_form_nor_json_is_refused(self, user: httpx.Client) -> None:
         bodies = [
             (b"plan=pro&plan=team", "application/x-www-form-urlencoded"),

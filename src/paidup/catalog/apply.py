@@ -81,7 +81,7 @@ def _products(catalog: Catalog, gateway: Gateway) -> dict[str, dict[str, Any] | 
 def _prices(catalog: Catalog, gateway: Gateway, products: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Those with our lookup keys, archived ones too, and every active one of our products."""
     plans = diff.sold(catalog)
-    keys = [price.lookup_key for plan in plans for price in plan.prices]
+    keys = [price.lookup_key for plan in plans for price in plan.everything_sold]
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(keys), _LOOKUP_KEYS_A_CALL):
         batch = gateway.list_prices(lookup_keys=keys[start : start + _LOOKUP_KEYS_A_CALL])

@@ -18,6 +18,7 @@ from paidup.core.parse import PLAN_KEY, PORTAL_MARK, reference
 
 Json = Mapping[str, Any]
 
+_ONCE = "once"
 _FINGERPRINT = "paidup_features"
 """Metadata key on the portal's configuration: a hash of the features it was last given."""
 
@@ -76,7 +77,7 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
     by_key = {each["lookup_key"]: each for each in existing if each.get("lookup_key")}
     steps: list[Step] = []
     for plan in sold(catalog):
-        for price in plan.prices:
+        for price in plan.everything_sold:
             found = by_key.get(price.lookup_key)
             if found is None:
                 steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(plan, price)))
@@ -102,7 +103,7 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
 
 def _leftovers(plan: Plan, existing: Iterable[Json]) -> list[Step]:
     """Prices of ours that are still for sale but stand no more in the file, or lost their key to a newer one."""
-    keys = {price.lookup_key for price in plan.prices}
+    keys = {price.lookup_key for price in plan.everything_sold}
     return [
         Step(
             "archive", "price", each["lookup_key"] or each["id"], "not in the plans file", {"active": False}, each["id"]
@@ -140,7 +141,7 @@ def _price(plan: Plan, price: PlanPrice) -> dict[str, Any]:
         "product": product_id(plan),
         "currency": price.currency,
         "unit_amount": price.amount,
-        "recurring": {"interval": price.interval},
+        **({} if price.interval == _ONCE else {"recurring": {"interval": price.interval}}),
         "lookup_key": price.lookup_key,
         "transfer_lookup_key": True,  # in the same call, so that there is no moment without a price of this key
         "metadata": {PLAN_KEY: plan.key},
@@ -152,7 +153,7 @@ def _is_marked(found: Json, plan: Plan) -> bool:
 
 
 def _is_same(plan: Plan, price: PlanPrice, found: Json) -> bool:
-    recurring = found.get("recurring") or {}
+    recurring = found.get("recurring") or {"interval": _ONCE, "interval_count": 1}
     return (
         found.get("unit_amount") == price.amount
         and found.get("currency") == price.currency
@@ -163,7 +164,7 @@ def _is_same(plan: Plan, price: PlanPrice, found: Json) -> bool:
 
 
 def _amount(price: PlanPrice) -> str:
-    return f"{price.amount} {price.currency} per {price.interval}"
+    return f"{price.amount} {price.currency} {'' if price.interval == _ONCE else 'per '}{price.interval}"
 
 
 _REASONS = (

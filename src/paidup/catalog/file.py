@@ -31,6 +31,9 @@ trial_days = 14
 amount = 2900                      # minor units
 lookup_key = "pro_month"           # the default
 
+[plans.pro.setup_fee]
+amount = 9900                      # once, with the first invoice
+
 [plans.pro.prices.year]
 amount = 29000
 
@@ -79,6 +82,11 @@ class _Price(_Strict):
     lookup_key: str | None = Field(default=None, min_length=1, max_length=200)
 
 
+class _Fee(_Strict):
+    amount: int = Field(ge=1, le=99_999_999)
+    lookup_key: str | None = Field(default=None, min_length=1, max_length=200)
+
+
 class _Seats(_Strict):
     min: int = Field(default=1, ge=1)
     max: int = Field(ge=1, le=100_000)
@@ -94,6 +102,7 @@ class _Plan(_Named):
     seats: _Seats | None = None
     highlights: list[str] = []
     prices: dict[str, _Price] = {}
+    setup_fee: _Fee | None = None
 
 
 class _Change(_Strict):
@@ -174,9 +183,11 @@ def _problems(file: _File) -> list[Problem]:
                 problems.append(Problem(where, "is not a key", remedy))
     for key, plan in file.plans.items():
         problems += _plan_problems(f"plans.{key}", plan, file)
-        for interval, price in plan.prices.items():
-            lookup_key = price.lookup_key or f"{key}_{interval}"
-            where = f"plans.{key}.prices.{interval}"
+        sold = [(f"plans.{key}.prices.{each}", price.lookup_key, each) for each, price in plan.prices.items()]
+        if plan.setup_fee:
+            sold.append((f"plans.{key}.setup_fee", plan.setup_fee.lookup_key, "setup_fee"))
+        for where, chosen, default in sold:
+            lookup_key = chosen or f"{key}_{default}"
             if lookup_key in seen:
                 problems.append(
                     Problem(where, f"lookup key {lookup_key!r} is that of {seen[lookup_key]} too", "give each its own")
@@ -218,6 +229,8 @@ def _plan_problems(where: str, plan: _Plan, file: _File) -> list[Problem]:
     ]
     if plan.seats and plan.seats.min > plan.seats.max:
         problems.append(Problem(f"{where}.seats", "min is above max", "correct one of them"))
+    if plan.setup_fee and {each.currency or file.currency for each in plan.prices.values()} != {file.currency}:
+        problems.append(Problem(f"{where}.setup_fee", "needs prices in the file's currency", "remove it, or add them"))
     if not plan.prices and plan.trial_days:
         problems.append(
             Problem(f"{where}.trial_days", "a plan without prices has no trial", "remove it, or add prices")
@@ -251,8 +264,13 @@ def _plan(key: str, plan: _Plan, currency: str) -> Plan:
             PlanPrice(interval, each.amount, each.currency or currency, each.lookup_key or f"{key}_{interval}")
             for interval, each in plan.prices.items()
         ),
+        setup_fee=_setup_fee(key, plan.setup_fee, currency) if plan.setup_fee else None,
         trial_days=plan.trial_days,
         trial_requires_card=plan.trial_requires_card,
         seats=SeatBounds(plan.seats.min, plan.seats.max) if plan.seats else None,
         highlights=tuple(plan.highlights),
     )
+
+
+def _setup_fee(key: str, fee: _Fee, currency: str) -> PlanPrice:
+    return PlanPrice("once", fee.amount, currency, fee.lookup_key or f"{key}_setup_fee")

@@ -26,7 +26,7 @@ class LimitName:
 
 @dataclass(frozen=True, slots=True)
 class PlanPrice:
-    """What a plan costs per interval (`day`, `week`, `month`, `year`); `amount` is in minor units per seat."""
+    """What a plan costs per interval: `day`, `week`, `month`, `year` or `once`; `amount` is in minor units per seat."""
 
     interval: str
     amount: int
@@ -70,10 +70,17 @@ class Plan:
     features: frozenset[str] = frozenset()
     limits: Mapping[str, int | None] = field(default_factory=dict)
     prices: tuple[PlanPrice, ...] = ()
+    setup_fee: PlanPrice | None = None
+    """Charged once, with the first invoice, however many seats."""
     trial_days: int | None = None
     trial_requires_card: bool = True
     seats: SeatBounds | None = None
     highlights: tuple[str, ...] = ()
+
+    @property
+    def everything_sold(self) -> tuple[PlanPrice, ...]:
+        """Its prices, and the fee beside them."""
+        return (*self.prices, self.setup_fee) if self.setup_fee else self.prices
 
     @property
     def is_free(self) -> bool:

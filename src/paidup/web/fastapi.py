@@ -536,6 +536,7 @@ def _plan(plan: Plan) -> Mapping[str, Any]:
         "prices": [
             {"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in plan.prices
         ],
+        "setup_fee": {"amount": plan.setup_fee.amount, "currency": plan.setup_fee.currency} if plan.setup_fee else None,
         "trial_days": plan.trial_days,
         "seats": {"min": plan.seats.min, "max": plan.seats.max} if plan.seats else None,
         "highlights": list(plan.highlights),
