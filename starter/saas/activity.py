@@ -14,6 +14,7 @@ _SENTENCES = {
     "subscription.started": "Welcome to {plan}. Everything in it is yours from now on.",
     "trial.ending": "The {plan} trial ends soon.",
     "plan.changed": "The plan is now {plan}.",
+    "terms.changed": "Your {plan} plan was changed.",
     "payment.failed": "A payment failed.",
     "payment.recovered": "The payment came through. Thank you.",
     "subscription.canceling": "{plan} was canceled and runs until its end.",

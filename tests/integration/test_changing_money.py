@@ -15,9 +15,16 @@ from paidup.catalog import file
 from paidup.core.quote import When
 from stripe_emulator import Emulator
 from tests.conftest import PLANS, MakeBilling
+from tests.support.databases import SqliteDatabases
 from tests.support.paying import pay
 
 OWNER = "user:1"
+
+
+@pytest.fixture
+def databases(sqlite_databases: SqliteDatabases) -> SqliteDatabases:
+    """One kind will do: the money comes from Stripe, and `test_changing` stores quotes in both."""
+    return sqlite_databases
 
 
 @pytest.fixture

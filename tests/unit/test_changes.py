@@ -103,6 +103,17 @@ def test_a_changed_plan_names_both() -> None:
     assert (change.kind, change.data) == ("plan.changed", {"plan": "basic", "previous_plan": "pro"})
 
 
+def test_more_seats_and_another_interval_are_told_with_what_was_before() -> None:
+    before = known(a_subscription(plan="pro"))
+    after = known(a_subscription(items=(replace(an_item(), quantity=3, interval="year"),), plan="pro"))
+    (change,) = found(before, after)
+    assert (change.kind, change.data) == (
+        "terms.changed",
+        {"plan": "pro", "interval": "year", "seats": 3, "previous_interval": "month", "previous_seats": 1},
+    )
+    assert kinds(after, after) == []
+
+
 def test_an_unknown_price_alerts_and_changes_no_plan() -> None:
     """H93."""
     before = known(a_subscription(plan="pro"))

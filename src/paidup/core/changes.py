@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice
+from paidup.core.plan_change import plan_item
 from paidup.core.subscription import Subscription
 
 TRIAL_NOTICE = timedelta(days=3)
@@ -29,6 +30,7 @@ KINDS = frozenset(
         "trial.ending",
         "trial.repeated",
         "plan.changed",
+        "terms.changed",
         "plan.unknown",
         "status.unknown",
         "payment.failed",
@@ -114,6 +116,8 @@ class _Finder:
             prices = "+".join(sorted(item.price for item in new.items))
             moment = f"{prices}:{self._now.timestamp():.0f}"
             self._add("plan.changed", new, moment, plan=plan, previous_plan=old.plan)
+        if new.is_live and plan is not None and plan == old.plan:
+            self._compare_terms(old, new, plan)
         if old.status in ("past_due", "unpaid") and new.is_active:
             self._add("payment.recovered", new, str(new.latest_invoice), plan=plan)
         if new.is_canceling and not old.is_canceling:
@@ -122,6 +126,24 @@ class _Finder:
             self._add("subscription.resumed", new, _iso(old.canceled_at), plan=plan)
         if old.is_live and new.has_ended:
             self._add("subscription.ended", new, "", plan=plan, reason=new.status)
+
+    def _compare_terms(self, old: Subscription, new: Subscription, plan: str) -> None:
+        group = self._catalog.plan(plan).group if self._catalog.has(plan) else ""
+        was, found = plan_item(old, self._catalog, group), plan_item(new, self._catalog, group)
+        if was is None or found is None:
+            return
+        before, after = was[1], found[1]
+        if (before.interval, before.quantity) != (after.interval, after.quantity):
+            self._add(
+                "terms.changed",
+                new,
+                f"{after.interval}:{after.quantity}:{self._now.timestamp():.0f}",
+                plan=plan,
+                interval=after.interval,
+                seats=after.quantity,
+                previous_interval=before.interval,
+                previous_seats=before.quantity,
+            )
 
     def invoice(self, old: Invoice | None, new: Invoice) -> None:
         failed_before = old.attempt_count if old else 0
