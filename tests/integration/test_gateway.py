@@ -87,12 +87,36 @@ def many_prices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
     return gateway.list_prices(active=True)
 
 
+def many_open_sessions(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    customer, price = a_subscriber(client), a_price(client)
+    for _ in range(MANY):
+        client.v1.checkout.sessions.create(
+            {
+                "customer": customer,
+                "mode": "subscription",
+                "line_items": [{"price": price, "quantity": 1}],
+                "success_url": "https://app.example/",
+            }
+        )
+    return gateway.list_open_checkout_sessions(customer)
+
+
+def many_promotion_codes(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    coupon = client.v1.coupons.create({"percent_off": 10, "duration": "once"}).id
+    for _ in range(MANY):
+        code = client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon}, "code": "AGAIN"})
+        client.v1.promotion_codes.update(code.id, {"active": False})
+    return gateway.list_promotion_codes("AGAIN")
+
+
 LISTS = {
     "list_subscriptions": many_subscriptions,
     "list_invoices": many_invoices,
     "list_subscription_invoices": many_invoices_of_a_subscription,
     "list_products": many_products,
     "list_prices": many_prices,
+    "list_open_checkout_sessions": many_open_sessions,
+    "list_promotion_codes": many_promotion_codes,
 }
 
 
