@@ -42,9 +42,9 @@ format: setup-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-screenshots: setup-dev ## Take pictures of the demo's main pages into screenshots/
+screenshots: setup-dev ## Take pictures of the demo's main pages into screenshots/, and for the documents
 	@chromium="$$($(BIN)/python scripts/chromium.py)" && \
-		CHROMIUM_PATH="$$chromium" $(BIN)/python scripts/screenshots.py
+		CHROMIUM_PATH="$$chromium" $(BIN)/python scripts/screenshots.py --docs
 
 lock: ## Write the lock files anew (UPGRADE=1 for the newest versions)
 	@scripts/lock.sh $(if $(UPGRADE),--upgrade)

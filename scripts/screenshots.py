@@ -2,13 +2,15 @@
 Take pictures of the demo's main pages into `screenshots/`: light, dark and on a phone.
 
 `python scripts/screenshots.py [FOLDER]` starts a demo of its own with fresh data, lives through the stories that lead
-to each page, and stops it again. CHROMIUM_PATH names the browser, else the one that `scripts/chromium.py` finds.
+to each page, and stops it again. CHROMIUM_PATH names the browser, else the one that `scripts/chromium.py` finds. With
+`--docs` those that the documents show are put into `docs/pictures/` as well.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +35,16 @@ _ARGUMENTS = [
     "--disable-sync",
     "--hide-scrollbars",
 ]
+_IN_DOCS = {
+    "3-checkout": "checkout",
+    "4-cancel": "cancel",
+    "4-dashboard-canceling": "canceling",
+    "4-billing-past-due": "past_due",
+    "3-next-invoice": "next_invoice",
+    "6-change": "change",
+    "6-billing-change-planned": "change_planned",
+}
+"""What they are called there: light, and as on a desktop."""
 _DESKTOP = (1200, 800)
 _PHONE = (390, 780)
 _START_SECONDS = 90.0
@@ -93,6 +105,8 @@ class Photographer:
             self._go(path)
             self._shoot(f"3-{name}")
         self._go("/settings/billing")
+        self._page.get_by_text("Cancel subscription").click()
+        self._shoot("4-cancel")
         self._press("Open billing portal", "**/p/session/**")
         self._shoot("3-portal")
         self._page.locator("#cancel-plan").click()
@@ -125,6 +139,19 @@ class Photographer:
         self._see_on_dashboard("Your Basic trial ends on")
         self._shoot("5-dashboard-trial")
 
+    def changer(self) -> None:
+        """More at once, less at the period's end."""
+        self._sign_up("/sign-up")
+        self._choose("pro")
+        self._enter_card("4242 4242 4242 4242")
+        self._page.locator("#submit").click()
+        self._page.locator("[data-state=subscribed]").wait_for()
+        self._go("/change?plan=pro&interval=year")
+        self._shoot("6-change")
+        self._go("/change?plan=basic&interval=month")
+        self._press(re.compile("^Change on"), "**/settings/billing**")
+        self._shoot("6-billing-change-planned")
+
     def _sign_up(self, path: str) -> None:
         self._page.context.clear_cookies()
         self._users += 1
@@ -155,7 +182,7 @@ class Photographer:
         self._go("/dashboard")
         self._page.locator("#live-banner", has_text=text).wait_for()
 
-    def _press(self, button: str, leads_to: str | re.Pattern[str]) -> None:
+    def _press(self, button: str | re.Pattern[str], leads_to: str | re.Pattern[str]) -> None:
         self._page.get_by_role("button", name=button).click()
         self._page.wait_for_url(leads_to)
 
@@ -198,7 +225,9 @@ def demo(data: Path) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Take all pictures."""
-    folder = Path(arguments[0]) if arguments else ROOT / "screenshots"
+    for_docs = "--docs" in arguments
+    named = [each for each in arguments if each != "--docs"]
+    folder = Path(named[0]) if named else ROOT / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, demo(Path(data)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_chromium(), args=_ARGUMENTS)
@@ -209,7 +238,13 @@ def main(arguments: list[str]) -> int:
         photographer.subscriber()
         photographer.debtor()
         photographer.taster()
+        photographer.changer()
         browser.close()
+    if for_docs:
+        pictures = ROOT / "docs" / "pictures"
+        pictures.mkdir(exist_ok=True)
+        for name, called in _IN_DOCS.items():
+            shutil.copyfile(folder / f"{name}.light.png", pictures / f"{called}.png")
     print(f"Pictures are in {folder}")
     return 0
 
