@@ -405,9 +405,13 @@ class Synchroniser:
 
 def save_checkout(session: Session, session_id: str, body: Json) -> None:
     """Note what became of a Checkout session: still open, paid, or expired; the last two free the claim."""
+    held = CheckoutIntent.session_id == session_id
+    if body["status"] == "open":
+        # A look from before it was over: none opens again, and its claim may be another one's by now.
+        held = and_(held, CheckoutIntent.state.in_(("creating", "open")))
     session.execute(
         update(CheckoutIntent)
-        .where(CheckoutIntent.session_id == session_id)
+        .where(held)
         .values(
             state=body["status"],
             payment_status=body["payment_status"],

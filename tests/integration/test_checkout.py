@@ -31,6 +31,7 @@ from paidup import (
 )
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
+from paidup.sync import save_checkout
 from stripe_emulator import Emulator
 from tests.support.calls import counted
 from tests.support.deliveries import deliver
@@ -100,6 +101,18 @@ def test_a_page_that_was_paid_meanwhile_is_found_and_no_second_one_is_opened(
             billing.checkout(OWNER, plan)
         assert (refused.value.action, refused.value.plan) == ("change_plan", "pro")
     assert live_subscriptions(stripe) == 1
+
+
+def test_an_old_look_at_a_page_does_not_open_it_again(billing: Billing, stripe: Emulator, database_url: str) -> None:
+    """H47: a synchronisation that was under way meanwhile must not meet the other page's claim."""
+    first = billing.checkout(OWNER, "pro")
+    seen = stripe.get(str(first.session_id))
+    billing.checkout(OWNER, "basic")
+    database = Database(database_url)
+    with database.write() as session:
+        save_checkout(session, str(first.session_id), seen)
+    database.close()
+    assert billing.find_checkout(OWNER, str(first.session_id)).state == "expired"
 
 
 def test_what_another_app_opened_for_the_same_customer_stays_open(billing: Billing, stripe: Emulator) -> None:

@@ -1,0 +1,173 @@
+"""
+Several tabs of one owner do whatever there is to do, all at once: what is left is one subscription, paid as quoted.
+
+Random sequences of all verbs over HTTP, by threads, while people pay and webhooks come. TABS_EXAMPLES makes it run
+longer; a failure names its seed, and TABS_SEED runs that again (threads take turns as they like).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from stripe_emulator import Emulator
+from tests.support.host_app import HostApp
+from tests.support.paying import pay
+from tests.support.waiting import eventually
+
+OWNER = "user:1"
+EXAMPLES = int(os.environ.get("TABS_EXAMPLES", "2"))
+SEED = os.environ.get("TABS_SEED")
+SEEDS = [int(SEED)] if SEED else range(EXAMPLES)
+TABS = 3
+ROUNDS = 4
+STEPS = 4
+PRICES = {("basic", "month"): 900, ("pro", "month"): 2900, ("pro", "year"): 29000, ("team", "month"): 1500}
+OVER = {"canceled", "incomplete_expired"}
+
+
+class Tabs:
+    """One owner's browser, with several tabs."""
+
+    def __init__(self, app: HostApp, stripe: Emulator) -> None:
+        self.stripe = stripe
+        self.app = app
+        self.quoted: set[int] = set()
+        self.unexpected: list[str] = []
+        self._lock = threading.Lock()
+        self._pages: list[str] = []
+        self._quotes: list[str] = []
+
+    def open(self, seed: int) -> None:
+        """Do a few things in one tab."""
+        chance = random.Random(seed)
+        with self.app.client(OWNER) as http:
+            acts: list[Callable[[httpx.Client, random.Random], None]] = [
+                self._buy,
+                self._pay,
+                self._preview,
+                self._change,
+                self._change,
+                lambda http, _: self._say(http, "change/undo"),
+                lambda http, chance: self._say(http, "cancel", when=chance.choice(["period_end", "period_end", "now"])),
+                lambda http, _: self._say(http, "resume"),
+                lambda http, _: self._say(http, "pause"),
+                lambda http, _: self._say(http, "pay/retry"),
+                lambda http, _: self._say(http, "portal"),
+            ]
+            for _ in range(STEPS):
+                chance.choice(acts)(http, chance)
+
+    def _say(self, http: httpx.Client, verb: str, **body: Any) -> Any:
+        """What the app answers; None for a refusal, which has to be one that says what to do."""
+        answer = http.post(f"/billing/{verb}", json=body)
+        if answer.status_code < 400:
+            return answer.json()
+        if answer.is_server_error and answer.status_code not in (502, 503):
+            # 502 is Stripe's no to what another tab has changed a moment before, 503 asks to try again.
+            self.unexpected.append(f"{verb} {body}: {answer.status_code} {answer.text}")
+        return None
+
+    def _buy(self, http: httpx.Client, chance: random.Random) -> None:
+        plan, interval = chance.choice(list(PRICES))
+        seats = 3 if plan == "team" else 1
+        started = self._say(http, "checkout", plan=plan, interval=interval, seats=seats)
+        if started is not None:
+            with self._lock:
+                self._pages.append(started["url"])
+
+    def _pay(self, _: httpx.Client, chance: random.Random) -> None:
+        with self._lock:
+            url = chance.choice(self._pages) if self._pages else None
+        if url is not None:
+            with suppress(AssertionError):  # it is over, or asks for no card
+                pay(url)
+
+    def _preview(self, http: httpx.Client, chance: random.Random) -> None:
+        plan, interval = chance.choice(list(PRICES))
+        seats = {"seats": chance.randint(2, 6)} if plan == "team" else {}
+        quote = self._say(http, "change/preview", plan=plan, interval=interval, **seats)
+        if quote is not None:
+            with self._lock:
+                self._quotes.append(quote["id"])
+                self.quoted.add(quote["due_now"])
+
+    def _change(self, http: httpx.Client, chance: random.Random) -> None:
+        self._preview(http, chance)
+        with self._lock:
+            quote = chance.choice(self._quotes[-3:]) if self._quotes else None
+        if quote is not None:
+            self._say(http, "change", quote=quote)
+
+    # what may never be
+
+    def settle(self) -> None:
+        """Everything that happened is known."""
+        self.stripe.wait_for_deliveries(30)
+        eventually(lambda: not self.app.billing.queue() and not self.app.billing.events(state="pending"), 30)
+
+    def judge(self) -> None:
+        """Raises AssertionError for what may never be."""
+        assert self.unexpected == []
+        with httpx.Client(base_url=self.stripe.url, auth=("sk_test_paidup", ""), trust_env=False) as http:
+
+            def listed(path: str, **params: str) -> list[dict[str, Any]]:
+                found: list[dict[str, Any]] = http.get(f"/v1/{path}", params={"limit": "100", **params}).json()["data"]
+                return found
+
+            assert len(listed("customers")) <= 1
+            live = [each for each in listed("subscriptions", status="all") if each["status"] not in OVER]
+            assert len(live) <= 1, "two live subscriptions"
+            for invoice in listed("invoices"):
+                if invoice["billing_reason"] == "subscription_update" and invoice["amount_paid"]:
+                    assert invoice["amount_paid"] in self.quoted, f"{invoice['id']} was not quoted"
+                if invoice["billing_reason"] == "subscription_create":
+                    assert invoice["amount_paid"] in {0, 900, 2900, 29000, 4500}
+            charges = [each for each in listed("charges") if each["status"] == "succeeded"]
+            paid = sum(each["amount_paid"] for each in listed("invoices"))
+            assert sum(each["amount"] for each in charges) == paid, "charged otherwise than by an invoice, or twice"
+        access = self.app.billing.access(OWNER)
+        if access.plan != "free":
+            assert live, "access without a subscription"
+            (item,) = live[0]["items"]["data"]
+            assert item["price"]["lookup_key"].partition("_")[0] == access.plan, "another plan than is paid for"
+
+    def go_on(self) -> None:
+        """Whatever happened, the owner can have what they want: no claim is stuck."""
+        billing = self.app.billing
+        subscription = billing.subscription(OWNER)
+        if subscription is None or subscription.has_ended:
+            assert billing.checkout(OWNER, "pro").url
+            return
+        billing.undo_change(OWNER)
+        billing.resume(OWNER)
+        wanted = 8 if subscription.plan != "team" or subscription.items[0].quantity != 8 else 9
+        quote = billing.preview_change(OWNER, "team", interval="month", seats=wanted)
+        billing.change_plan(OWNER, quote.id)
+        assert billing.cancel(OWNER, when="now").has_ended
+        assert billing.checkout(OWNER, "pro").url
+
+
+@pytest.mark.hazard(33)
+@pytest.mark.hazard(47)
+@pytest.mark.hazard(49)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_several_tabs_do_at_once_one_subscription_is_paid_as_quoted(
+    host_app: HostApp, stripe: Emulator, seed: int
+) -> None:
+    chance = random.Random(seed)
+    tabs = Tabs(host_app, stripe)
+    with ThreadPoolExecutor(TABS) as pool:
+        for _ in range(ROUNDS):
+            list(pool.map(tabs.open, [chance.randrange(10**9) for _ in range(TABS)]))
+            tabs.settle()
+            tabs.judge()
+        tabs.go_on()
