@@ -137,7 +137,11 @@ class Checkouts:
             intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
             session = self._session(intent, deadline)
             if session["status"] == "open" and wanted.is_asked_by(intent.params):
-                return self._stored(intent.id)
+                stored = self._stored(intent.id)
+                if stored.state == "open":
+                    return stored
+                # It was paid, or another tab ended it, since Stripe was asked.
+                session = self._gateway.retrieve_checkout_session(session["id"])
             self._clear(intent, session, plan)
         raise StripeUnavailable(
             "another Checkout of this owner is being changed at the same moment", remedy="try again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,8 +34,10 @@ from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
 from paidup.sync import save_checkout
 from stripe_emulator import Emulator
+from tests.conftest import MakeBilling
 from tests.support.calls import counted
 from tests.support.deliveries import deliver
+from tests.support.go_between import a_go_between
 from tests.support.paying import pay
 from tests.support.waiting import eventually
 
@@ -101,6 +104,26 @@ def test_a_page_that_was_paid_meanwhile_is_found_and_no_second_one_is_opened(
             billing.checkout(OWNER, plan)
         assert (refused.value.action, refused.value.plan) == ("change_plan", "pro")
     assert live_subscriptions(stripe) == 1
+
+
+def test_a_page_that_is_paid_while_stripe_answers_leads_nobody_nowhere(
+    billing: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H47: the other tab pays after Stripe has said that the page is open."""
+    first = billing.checkout(OWNER, "pro")
+
+    def pay_meanwhile(answer: bytes) -> bytes:
+        if json.loads(answer)["object"] == "checkout.session":
+            between.change = lambda answer: answer
+            pay(str(first.url))
+            billing.sync(OWNER)
+        return answer
+
+    with a_go_between(stripe) as between:
+        between.change = pay_meanwhile
+        with pytest.raises(CheckoutRefused) as refused:
+            make_billing(api_base=between.url).checkout(OWNER, "pro")
+    assert (refused.value.action, live_subscriptions(stripe)) == ("change_plan", 1)
 
 
 def test_an_old_look_at_a_page_does_not_open_it_again(billing: Billing, stripe: Emulator, database_url: str) -> None:
