@@ -106,6 +106,17 @@ def test_a_renewal_nobody_pays_ends_the_subscription(shop: Shop, emulator: Emula
     )
 
 
+def test_an_invoice_whose_bank_has_not_answered_is_neither_voided_nor_paid_again(shop: Shop) -> None:
+    """Met by who voids a pending invoice: github.com/frappe/press/pull/2421."""
+    customer = subscriber(shop, "pm_usBankAccount_success")
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    invoice = str(subscription.latest_invoice)
+    for again in (shop.api.invoices.void_invoice, shop.api.invoices.pay):
+        with pytest.raises(stripe.InvalidRequestError):
+            again(invoice)
+    assert shop.api.invoices.retrieve(invoice).status == "open"
+
+
 def test_the_pages_show_an_account_and_ask_for_nothing_twice(shop: Shop) -> None:
     """A hosted invoice that is being paid offers no button; the portal names the bank."""
     customer = subscriber(shop, "pm_usBankAccount_success")

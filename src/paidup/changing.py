@@ -33,7 +33,7 @@ from paidup.errors import (
     StripeUnavailable,
     SubscriptionRefused,
 )
-from paidup.invoices import page_of
+from paidup.invoices import PAYMENTS, page_of
 from paidup.quotes import Quotes
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
@@ -41,7 +41,7 @@ from paidup.stripe_api.gateway import Gateway
 _SETTLED = timedelta(minutes=2)
 """After this long nothing of an interrupted call is on its way to Stripe any more."""
 _IN_USE = "idempotency_key_in_use"
-_PAYMENTS = ("payments.data.payment.payment_intent",)
+
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 
@@ -254,7 +254,7 @@ class Changing:
         self._note(row, "done")
 
     def _follow_payment(self, row: StoredQuote, body: dict[str, Any]) -> None:
-        invoice = self._gateway.retrieve_invoice(str(parse.reference(body["latest_invoice"])), expand=_PAYMENTS)
+        invoice = self._gateway.retrieve_invoice(str(parse.reference(body["latest_invoice"])), expand=PAYMENTS)
         if invoice["status"] != "open":
             return
         payment = change_state.payment_of(invoice)

@@ -6,20 +6,27 @@ Each looks at how things stand, so that it may be repeated after any failure. No
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from paidup.core import parse
 from paidup.errors import StripeRejected
+from paidup.invoices import PAYMENTS, is_on_its_way
 from paidup.stripe_api.gateway import Gateway
+
+logger = logging.getLogger(__name__)
 
 
 def void(gateway: Gateway, body: dict[str, Any]) -> None:
-    """Make an open invoice, or a draft, one that nobody owes."""
+    """Make an open invoice, or a draft, one that nobody owes; not one that a bank is about to pay, which is logged."""
     while (status := body["status"]) in ("draft", "open"):  # one over nothing is paid as soon as it is final
         try:
             body = gateway.finalize_invoice(body["id"]) if status == "draft" else gateway.void_invoice(body["id"])
         except StripeRejected:
-            body = gateway.retrieve_invoice(body["id"])
+            body = gateway.retrieve_invoice(body["id"], expand=PAYMENTS)
+            if is_on_its_way(body):
+                logger.error("invoice %s is being paid by its bank and cannot be voided: refund it then", body["id"])
+                return
             if body["status"] == status:
                 raise
             # Another call was faster, or it was paid this very moment.

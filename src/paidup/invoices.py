@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from paidup.core import parse
+from paidup.core.change_state import payment_of
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
@@ -17,6 +18,9 @@ from paidup.database import store
 from paidup.database.engine import Database
 from paidup.errors import InvoiceNotFound, StripeNotFound
 from paidup.stripe_api.gateway import Gateway
+
+PAYMENTS = ("payments.data.payment.payment_intent",)
+"""To be expanded in an invoice, for who asks how its payment stands."""
 
 _NOTHING_UPCOMING = "invoice_upcoming_none"
 
@@ -76,6 +80,11 @@ def page_of(body: dict[str, Any], *, pdf: bool = False) -> str:
             f"invoice {body['id']!r} has no page yet", remedy="it gets one when it is finalized, within the hour"
         )
     return str(url)
+
+
+def is_on_its_way(invoice: dict[str, Any]) -> bool:
+    """Has a bank yet to answer for an open invoice, with its payments expanded? It can be neither paid nor voided."""
+    return invoice["status"] == "open" and payment_of(invoice).get("status") == "processing"
 
 
 def _is_paused_until_then(subscription: Subscription) -> bool:

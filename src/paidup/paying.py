@@ -31,7 +31,7 @@ from paidup.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from paidup.invoices import page_of
+from paidup.invoices import PAYMENTS, is_on_its_way, page_of
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
@@ -127,8 +127,8 @@ class Payments:
                 sleep(_POLL_SECONDS)  # the other click is at it
                 body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
             except StripeRejected as error:
-                body = self._gateway.retrieve_invoice(invoice.id)
-                if body["status"] != "open":
+                body = self._gateway.retrieve_invoice(invoice.id, expand=PAYMENTS)
+                if body["status"] != "open" or is_on_its_way(body):
                     return body
                 failure = _failure(error, body)
                 if failure is None:

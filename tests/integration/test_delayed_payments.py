@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import stripe as sdk
 
 from paidup import Billing, Change, CheckoutRefused
 from stripe_emulator import Emulator, Settings
+from tests.conftest import MakeBilling
 from tests.support.account import deliver_all
 from tests.support.deliveries import deliver
 from tests.support.paying import FAILING_ACCOUNT, GOOD_ACCOUNT, pay, pay_by_bank
@@ -20,6 +23,11 @@ def stripe() -> Iterator[Emulator]:
     """An account that takes bank debits beside cards."""
     with Emulator(port=0, settings=Settings(payment_method_types=("card", "us_bank_account"))) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def client(stripe: Emulator) -> sdk.StripeClient:
+    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
 
 
 def buy(billing: Billing, account: str) -> str:
@@ -81,6 +89,55 @@ def test_one_that_fails_is_ended_and_may_be_tried_again(billing: Billing, stripe
     pay(str(billing.checkout(OWNER, "pro").url))
     billing.sync(OWNER)
     assert billing.access(OWNER).plan == "pro"
+
+
+def pay_by(client: sdk.StripeClient, billing: Billing, account: str) -> None:
+    """Have the owner's subscription paid by another bank account from now on."""
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    method = client.v1.payment_methods.attach(account, {"customer": subscription.customer})
+    client.v1.subscriptions.update(subscription.id, {"default_payment_method": method.id})
+
+
+@pytest.mark.hazard(54)
+def test_a_renewal_that_a_bank_is_at_does_not_keep_the_owner_from_leaving(
+    billing: Billing, stripe: Emulator, client: sdk.StripeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stripe lets nobody void it, and the subscription has ended by then: it is told to who can refund it."""
+    buy(billing, GOOD_ACCOUNT)
+    stripe.advance(days=5)
+    stripe.advance(to="renewal")
+    stripe.advance(days=0.1)
+    billing.sync(OWNER)
+    renewal = billing.invoices(OWNER)[0]
+    for _ in range(2):
+        assert billing.cancel(OWNER, when="now").has_ended
+        assert renewal.id in caplog.text
+        caplog.clear()
+    stripe.advance(days=5)
+    assert client.v1.invoices.retrieve(renewal.id).status == "paid"
+
+
+@pytest.mark.hazard(54)
+def test_a_try_that_a_bank_is_at_is_not_made_again(
+    billing: Billing, stripe: Emulator, client: sdk.StripeClient, make_billing: MakeBilling
+) -> None:
+    buy(billing, GOOD_ACCOUNT)
+    stripe.advance(days=5)
+    billing.sync(OWNER)
+    pay_by(client, billing, "pm_usBankAccount_insufficientFunds")
+    stripe.advance(to="renewal")
+    stripe.advance(days=4.1)
+    pay_by(client, billing, "pm_usBankAccount_success")
+    billing.sync(OWNER)
+    later = make_billing(clock=lambda: datetime.now(UTC) + timedelta(minutes=5))
+    for each in (billing, later):
+        tried = each.retry_payment(OWNER)
+        assert (tried and tried.status) == "open"
+    stripe.advance(days=5)
+    billing.sync(OWNER)
+    assert [each.status for each in billing.invoices(OWNER)] == ["paid", "paid"]
+    assert len(stripe.events("payment_intent.processing")) == 3
 
 
 def test_a_page_inside_the_apps_own_is_opened_by_a_secret(billing: Billing, stripe: Emulator) -> None:

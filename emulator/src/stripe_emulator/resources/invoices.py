@@ -137,8 +137,7 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
         return invoice
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"Invoices with status {invoice['status']} can't be paid.", code="invoice_not_open")
-    if invoice.get("_processing"):
-        raise invalid("This invoice has a payment that its bank has not answered yet.", code="invoice_not_editable")
+    _refuse_while_a_bank_is_at_it(invoice)
     params.ignore("off_session", "forgive", "mandate")
     if params.get("paid_out_of_band", False):
         sending.settle_elsewhere(engine, invoice)
@@ -163,11 +162,17 @@ def pay(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def void(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Void an open invoice."""
+    """Void an open invoice; one whose payment a bank has not answered yet cannot be."""
     invoice = engine.find("invoice", ids[0])
+    _refuse_while_a_bank_is_at_it(invoice)
     invoicing.void(engine, invoice)
     pending_updates.discard_voided(engine, invoice)
     return invoice
+
+
+def _refuse_while_a_bank_is_at_it(invoice: Json) -> None:
+    if invoice.get("_processing"):
+        raise invalid("This invoice has a payment that its bank has not answered yet.", code="invoice_not_editable")
 
 
 def mark_uncollectible(engine: Engine, ids: list[str], params: Params) -> Reply:
