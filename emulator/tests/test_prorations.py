@@ -284,7 +284,7 @@ def test_a_declined_upgrade_is_past_due_otherwise(clocked: Clocked) -> None:
 class TestPendingUpdates:
     """[DOC] docs.stripe.com/billing/subscriptions/pending-updates."""
 
-    def declined(self, clocked: Clocked) -> stripe.Subscription:
+    def declined(self, clocked: Clocked, **also: Any) -> stripe.Subscription:
         subscription = clocked.subscribe(clocked.pro.id)
         clocked.advance(HALF)
         clocked.shop.give_card(clocked.customer, "pm_card_chargeCustomerFail")
@@ -294,6 +294,7 @@ class TestPendingUpdates:
                 "items": [{"id": clocked.item(subscription), "price": clocked.business.id}],
                 "proration_behavior": "always_invoice",
                 "payment_behavior": "pending_if_incomplete",
+                **also,
             },
         )
 
@@ -315,6 +316,21 @@ class TestPendingUpdates:
         assert applied["items"].data[0].price.id == clocked.business.id
         assert applied.pending_update is None
         assert clocked.shop.emulator.events("customer.subscription.pending_update_applied")
+
+    def test_its_discount_waits_with_it(self, clocked: Clocked) -> None:
+        """[DOC] changelog/dahlia/2026-05-27/pending-subscription-updates-discount-and-discounts-properties."""
+        api = clocked.shop.api
+        coupon = api.coupons.create({"percent_off": 50, "duration": "forever"})
+        waiting = self.declined(clocked, discounts=[{"coupon": coupon.id}])
+        assert waiting.pending_update is not None
+        assert (waiting.discounts, len(waiting.pending_update.discounts or [])) == ([], 1)
+        assert api.coupons.retrieve(coupon.id).times_redeemed == 0
+        due = api.invoices.retrieve(str(waiting.latest_invoice)).amount_due
+        clocked.shop.give_card(clocked.customer, "pm_card_visa")
+        assert api.invoices.pay(str(waiting.latest_invoice)).amount_paid == due == 3500 - 2500
+        applied = api.subscriptions.retrieve(waiting.id)
+        assert applied.discounts == waiting.pending_update.discounts
+        assert api.coupons.retrieve(coupon.id).times_redeemed == 1
 
     def test_it_is_dropped_after_23_hours(self, clocked: Clocked) -> None:
         waiting = self.declined(clocked)

@@ -200,6 +200,19 @@ def replace(engine: Engine, subscription: Json, wanted: list[Wish]) -> None:
     subscription["discounts"] = [redeem(engine, wish, customer=customer, subscription=subscription) for wish in wanted]
 
 
+def put_off(engine: Engine, before: Iterable[str], wanted: Iterable[str], *, by: bool = True) -> None:
+    """Let the discounts of a change wait, as if they had not been redeemed; `by` False when the change comes about."""
+    before, wanted = set(before), set(wanted)
+    for id in wanted - before:
+        discount = engine.find("discount", id)
+        discount["_on"] = not by
+        for kind, counted in (("coupon", discount["source"]["coupon"]), ("promotion_code", discount["promotion_code"])):
+            if counted is not None and (redeemed := engine.store.get(counted, kind)) is not None:
+                redeemed["times_redeemed"] += -1 if by else 1
+    for id in before - wanted:
+        engine.find("discount", id)["_on"] = by
+
+
 def remove(engine: Engine, subscription: Json, id: str) -> Json:
     """Take a discount off a subscription, or off one of its items; invoices already drawn up keep it."""
     for holder in (subscription, *subscription["items"]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from stripe_emulator.billing import invoicing
+from stripe_emulator.billing import discounts, invoicing
 from stripe_emulator.state import Json
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ FIELDS = (
     "cancel_at_period_end",
     "canceled_at",
     "cancellation_details",
+    "discounts",
     "latest_invoice",
     "metadata",
     "status",
@@ -42,11 +43,13 @@ def postpone(engine: Engine, subscription: Json, before: Json, invoice: Json) ->
     """Put the subscription back to what it was and keep the change until its invoice is paid."""
     wanted = remember(subscription)
     subscription.update({name: before[name] for name in FIELDS if name != "latest_invoice"})
+    discounts.put_off(engine, before["discounts"], wanted["discounts"])
     subscription["_wanted"] = wanted
     subscription["_awaits"] = invoice["id"]
     subscription["pending_update"] = {
         "billing_cycle_anchor": _if_changed("billing_cycle_anchor", before, wanted),
         "cancel_at_period_end": _if_changed("cancel_at_period_end", before, wanted),
+        "discounts": _if_changed("discounts", before, wanted),
         "expires_at": engine.now(subscription["test_clock"]) + WAITS_FOR,
         "metadata": _if_changed("metadata", before, wanted),
         "subscription_items": wanted["items"],
@@ -61,6 +64,7 @@ def apply(engine: Engine, subscription: Json, invoice: Json) -> bool:
     if subscription["pending_update"] is None or subscription.get("_awaits") != invoice["id"]:
         return False
     with engine.changing(subscription, "customer.subscription.updated"):
+        discounts.put_off(engine, subscription["discounts"], subscription["_wanted"]["discounts"], by=False)
         subscription.update(subscription["_wanted"])
         _forget(subscription)
     engine.emit("customer.subscription.pending_update_applied", subscription)

@@ -28,6 +28,7 @@ AFTER_THE_END = {"metadata", "cancellation_details", "expand"}
 WITH_PENDING_UPDATES = {
     "billing_cycle_anchor",
     "cancel_at_period_end",
+    "discounts",
     "expand",
     "items",
     "metadata",
@@ -37,7 +38,7 @@ WITH_PENDING_UPDATES = {
     "proration_date",
 }
 """See https://docs.stripe.com/billing/subscriptions/pending-updates-reference#supported-attributes"""
-LATER_WITH_PENDING_UPDATES = {"add_invoice_items", "discounts", "trial_end", "trial_from_plan"}
+LATER_WITH_PENDING_UPDATES = {"add_invoice_items", "trial_end", "trial_from_plan"}
 """Stripe takes these too; the emulator can't yet put them off."""
 
 
