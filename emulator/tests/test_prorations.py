@@ -288,15 +288,13 @@ class TestPendingUpdates:
         subscription = clocked.subscribe(clocked.pro.id)
         clocked.advance(HALF)
         clocked.shop.give_card(clocked.customer, "pm_card_chargeCustomerFail")
-        return clocked.shop.api.subscriptions.update(
-            subscription.id,
-            {
-                "items": [{"id": clocked.item(subscription), "price": clocked.business.id}],
-                "proration_behavior": "always_invoice",
-                "payment_behavior": "pending_if_incomplete",
-                **also,
-            },
-        )
+        upgrade: Any = {
+            "items": [{"id": clocked.item(subscription), "price": clocked.business.id}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+            **also,
+        }
+        return clocked.shop.api.subscriptions.update(subscription.id, upgrade)
 
     def test_a_declined_upgrade_waits_and_changes_nothing(self, clocked: Clocked) -> None:
         waiting = self.declined(clocked)

@@ -140,11 +140,20 @@ class AsyncBilling:
         *,
         interval: str | None = None,
         seats: int | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
         wait: timedelta = timedelta(seconds=5),
     ) -> Quote:
         """See `Billing.preview_change`."""
         return await asyncio.to_thread(
-            self.billing.preview_change, owner, plan, interval=interval, seats=seats, wait=wait
+            self.billing.preview_change,
+            owner,
+            plan,
+            interval=interval,
+            seats=seats,
+            promotion_code=promotion_code,
+            coupon=coupon,
+            wait=wait,
         )
 
     async def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:

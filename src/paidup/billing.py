@@ -460,16 +460,21 @@ class Billing:
         *,
         interval: str | None = None,
         seats: int | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
         wait: timedelta = timedelta(seconds=5),
     ) -> Quote:
         """
         What changing the owner's subscription costs, as Stripe computes it; nothing is changed yet.
 
         The subscription is the one in the plan's group. `interval` and `seats` stay as they are if they are left out.
-        The quote binds for half an hour: show it, and pass its id to `change_plan`. Raises SubscriptionRefused with the
-        right action, UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, StripeError.
+        `promotion_code`, as people type it, or `coupon`, an id, holds from the change on, beside the discounts there
+        are. The quote binds for half an hour: show it, and pass its id to `change_plan`. Raises SubscriptionRefused
+        with the right action, UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, DiscountRefused, StripeError.
         """
-        return self._quotes.preview(owner, plan, interval=interval, seats=seats, wait=wait)
+        return self._quotes.preview(
+            owner, plan, interval=interval, seats=seats, promotion_code=promotion_code, coupon=coupon, wait=wait
+        )
 
     def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:
         """

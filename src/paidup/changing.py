@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
 
+from paidup import discounts
 from paidup.core import change_state, parse
 from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.subscription import Subscription
@@ -24,6 +25,7 @@ from paidup.database.engine import Database
 from paidup.database.tables import StoredQuote
 from paidup.errors import (
     ChangeNotPaid,
+    DiscountNotApplicable,
     PaymentNeedsUser,
     QuoteChanged,
     QuoteNotFound,
@@ -73,7 +75,7 @@ class Changing:
         Carry a quote out; how the subscription stands then.
 
         Raises QuoteNotFound, QuoteChanged with a new quote, PaymentNeedsUser, ChangeNotPaid, SubscriptionRefused,
-        StripeError.
+        DiscountRefused, StripeError.
         """
         row, was_free = self._claim(check_owner(owner), quote_id)
         try:
@@ -87,7 +89,13 @@ class Changing:
             self._note(row, "outdated")
             quote = Quote.from_dict(row.terms)
             fresh = self._quotes.preview(
-                owner, quote.after.plan, interval=quote.after.interval, seats=quote.after.seats, wait=wait
+                owner,
+                quote.after.plan,
+                interval=quote.after.interval,
+                seats=quote.after.seats,
+                promotion_code=quote.promotion_code,
+                coupon=next((each["coupon"] for each in row.params.get("discounts", ()) if "coupon" in each), None),
+                wait=wait,
             )
             raise QuoteChanged(
                 "what the change costs is not what it was", quote=fresh, remedy="show the new quote, and ask again"
@@ -236,6 +244,8 @@ class Changing:
                 sleep(_POLL_SECONDS)  # the other click is at it
             except (StripeRejected, StripeNotFound) as error:
                 self._note(row, "open", declined=True)  # a corrected call must not meet this one's stored answer
+                if (refused := discounts.refusal(error)) is not None:
+                    raise refused from error
                 if error.param != "payment_behavior":
                     raise
                 raise SubscriptionRefused(
@@ -295,8 +305,12 @@ class Changing:
                 key = idempotency.key("schedule", f"{row.id}-{row.attempt}", {})
                 found = self._gateway.create_schedule(row.subscription_id, idempotency_key=key)
             self._plan(row, body, found)
-        except (StripeRejected, StripeNotFound):
+        except (StripeRejected, StripeNotFound) as error:
             self._note(row, "open", declined=True)  # a corrected call must not meet this one's stored answer
+            if "discounts" in (error.param or ""):
+                raise DiscountNotApplicable(
+                    f"the discount does not apply: {error.message}", remedy="go on without it"
+                ) from error
             raise
         self._note(row, "done", schedule_id=found["id"])
 
@@ -312,6 +326,7 @@ class Changing:
             at=int(quote.effective_at.timestamp()),
             new_cycle=quote.after.interval != quote.before.interval,
             metadata=row.params["metadata"],
+            discounts=row.params.get("discounts"),
         )
         self._gateway.update_schedule(
             found["id"], {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import Any
 
+from paidup import discounts
 from paidup.core import change_state, parse, targets
 from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
@@ -41,6 +42,7 @@ HOLDS_FOR = timedelta(minutes=30)
 
 _NOTHING_UPCOMING = "invoice_upcoming_none"
 _NO_ADDRESS = "customer_tax_location_invalid"
+_NOT_OF_ITEMS = ("discounts", "payment_behavior", "metadata")
 
 
 class Quotes:
@@ -65,11 +67,22 @@ class Quotes:
         self._clock = clock
         self._returns = returns
 
-    def preview(self, owner: str, plan_key: str, *, interval: str | None, seats: int | None, wait: timedelta) -> Quote:
+    def preview(
+        self,
+        owner: str,
+        plan_key: str,
+        *,
+        interval: str | None,
+        seats: int | None,
+        promotion_code: str | None,
+        coupon: str | None,
+        wait: timedelta,
+    ) -> Quote:
         """
         A new quote for the owner's subscription. It changes nothing.
 
-        Raises UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, SubscriptionRefused, StripeError.
+        Raises UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, SubscriptionRefused, DiscountRefused,
+        StripeError.
         """
         check_owner(owner)
         if not self._catalog.has(plan_key):
@@ -93,10 +106,20 @@ class Quotes:
                 f"the subscription is in {subscription.currency}, {plan.name} is sold in {price.currency}",
                 remedy="cancel it, then start a checkout for the new plan",
             )
+        discount = discounts.choose(
+            self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=subscription.customer
+        )
         stays = (after.plan, after.interval) == (before.plan, before.interval)
         price_id = item.price if stays else self._price_id(price)
         when = timing(before, after, self._catalog, trialing=subscription.is_trialing)
-        return self._quote(owner, body, subscription, item, before, after, when, price_id)
+        params: dict[str, Any] = {
+            "items": [{"id": item.id, "price": price_id, "quantity": after.seats}],
+            "proration_behavior": "none",
+        }
+        if discount is not None:
+            held = [{"discount": parse.reference(each)} for each in body.get("discounts") or []]
+            params["discounts"] = [*held, discount]
+        return self._quote(owner, body, item, before, after, when, params, promotion_code)
 
     def running(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
         """The owner's subscription in a group, or the only one; of one bought a moment ago nobody may have told us."""
@@ -197,15 +220,14 @@ class Quotes:
         self,
         owner: str,
         body: dict[str, Any],
-        subscription: Subscription,
         item: SubscriptionItem,
         before: Terms,
         after: Terms,
         when: When,
-        price_id: str,
+        params: dict[str, Any],
+        promotion_code: str | None,
     ) -> Quote:
-        items = [{"id": item.id, "price": price_id, "quantity": after.seats}]
-        params: dict[str, Any] = {"items": items, "proration_behavior": "none"}
+        subscription, later = parse.subscription(body), dict(params)
         today: dict[str, Any] | None = None
         if when == "now" and not subscription.is_trialing:
             _refuse_unless_charged(subscription)
@@ -215,7 +237,7 @@ class Quotes:
             params["payment_behavior"] = "pending_if_incomplete"
             if moment is not None:
                 params["proration_date"] = moment
-        following = self._next(subscription.id, {"items": items, "proration_behavior": "none"})
+        following = self._next(subscription.id, later)
         quote = Quote(
             id=uuid.uuid4().hex,
             owner=owner,
@@ -232,15 +254,21 @@ class Quotes:
             next_amount=following["total"] if following else None,
             next_at=_next_date(following, item, when),
             expires_at=self._clock() + HOLDS_FOR,
+            promotion_code=promotion_code.strip() if promotion_code else None,
         )
-        self._store(quote, body, item.id, price_id, params)
+        self._store(quote, body, item.id, params)
         return quote
 
     def _preview(self, subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
-        details = {name: value for name, value in params.items() if name not in ("payment_behavior", "metadata")}
+        details = {name: value for name, value in params.items() if name not in _NOT_OF_ITEMS}
+        asked: dict[str, Any] = {"subscription": subscription_id, "subscription_details": details}
+        if "discounts" in params:
+            asked["discounts"] = params["discounts"]
         try:
-            return self._gateway.preview_invoice({"subscription": subscription_id, "subscription_details": details})
-        except StripeRejected as error:
+            return self._gateway.preview_invoice(asked)
+        except (StripeRejected, StripeNotFound) as error:
+            if (refused := discounts.refusal(error)) is not None:
+                raise refused from error
             if error.stripe_code != _NO_ADDRESS:
                 raise
             raise SubscriptionRefused(
@@ -257,7 +285,7 @@ class Quotes:
                 return None
             raise
 
-    def _store(self, quote: Quote, body: dict[str, Any], item_id: str, price_id: str, params: dict[str, Any]) -> None:
+    def _store(self, quote: Quote, body: dict[str, Any], item_id: str, params: dict[str, Any]) -> None:
         now = self._clock()
         metadata = {change_state.QUOTE_KEY: quote.id, parse.PLAN_KEY: quote.after.plan}
         row = StoredQuote(
@@ -267,7 +295,7 @@ class Quotes:
             customer_id=parse.reference(body["customer"]) or "",
             subscription_id=quote.subscription,
             item_id=item_id,
-            price_id=price_id,
+            price_id=params["items"][0]["price"],
             terms=quote.as_dict(),
             params={**params, "metadata": metadata},
             fingerprint=change_state.fingerprint(body),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import stripe as sdk
 from playwright.sync_api import Page, expect
 
 from stripe_emulator import Emulator
@@ -77,6 +78,26 @@ def test_an_upgrade_shows_what_it_costs_and_charges_that_to_the_cent(ada: Person
     row = ada.page.locator(".invoices tbody tr", has_text="Paid").first
     expect(row).to_contain_text(f"${due / 100:.2f}")
     assert [event["data"]["object"]["amount"] for event in starter_app.stripe.events("charge.succeeded")][-1] == due
+
+
+def test_a_promotion_code_makes_a_change_cheaper(ada: Person, starter_app: StarterApp) -> None:
+    client = sdk.StripeClient("sk_test_demo", base_addresses={"api": starter_app.stripe.url}).v1
+    coupon = client.coupons.create({"percent_off": 50, "duration": "forever"})
+    client.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "HALF"})
+    ada.subscribe("pro")
+    switches_to(ada, "team")
+    ada.page.get_by_label("Promotion code").fill("nobodys")
+    ada.page.get_by_role("button", name="Apply").click()
+    expect(ada.page.locator("#code-problem")).to_be_visible()
+    assert ada.fact("next").startswith("$41.00 on ")
+    ada.page.get_by_label("Promotion code").fill("half")
+    ada.page.get_by_role("button", name="Apply").click()
+    expect(ada.page.locator("[data-fact=code]")).to_have_text("half")
+    assert ada.fact("next").startswith("$20.50 on ")
+    ada.page.get_by_role("button", name="and change").or_(ada.page.get_by_role("button", name="Change now")).click()
+    ada.page.wait_for_url("**/settings/billing**")
+    ada.sees_plan("Team")
+    assert client.coupons.retrieve(coupon.id).times_redeemed == 1
 
 
 def test_seats_are_bought_on_the_billing_page(ada: Person) -> None:

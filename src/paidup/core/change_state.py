@@ -137,20 +137,22 @@ def phases(
     at: int,
     new_cycle: bool,
     metadata: Mapping[str, str],
+    discounts: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """
     What a schedule has to say for one item to change at a moment: the present until then, the change for a day.
 
     A day, because a schedule that is over lets the subscription go on as it is then. Another interval begins a new
-    cycle there: in the old one, a period that begins in its middle would not be charged as a whole.
+    cycle there: in the old one, a period that begins in its middle would not be charged as a whole. `discounts` are
+    those from the change on, None for the present ones.
     """
     current = schedule["phases"][-1]
     shared = {name: _param(current[name]) for name in _KEPT_IN_PHASES if current.get(name) not in (None, [], {})}
     if current.get("default_tax_rates"):
         shared["default_tax_rates"] = [reference(each) for each in current["default_tax_rates"]]
-    discounts = [{"discount": reference(each)} for each in subscription.get("discounts") or []]
-    if discounts:
-        shared["discounts"] = discounts
+    held = [{"discount": reference(each)} for each in subscription.get("discounts") or []]
+    if held:
+        shared["discounts"] = held
     items = subscription["items"]["data"]
     now: dict[str, Any] = {
         **shared,
@@ -168,6 +170,8 @@ def phases(
         "proration_behavior": "none",
         "metadata": {**(current.get("metadata") or {}), **metadata},
     }
+    if discounts is not None:
+        then["discounts"] = discounts
     if new_cycle:
         then["billing_cycle_anchor"] = "phase_start"
         if any((item.get("current_period_end") or at) != at for item in items):

@@ -32,7 +32,8 @@ class Quote:
     given back in it, not below zero. `lines` are the first lines of that invoice, tax and discounts aside.
     `next_amount` is the total of the invoice after it, drawn up at `next_at`, the balance aside; both are None if there
     will be none.
-    `effective_at` is None for a change at once. Confirmed before `expires_at`, it holds to the cent or is refused.
+    `effective_at` is None for a change at once. `promotion_code` is the one that was asked with. Confirmed before
+    `expires_at`, it holds to the cent or is refused.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Quote:
     next_amount: int | None
     next_at: datetime | None
     expires_at: datetime
+    promotion_code: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The quote as JSON-ready facts; moments are ISO 8601 in UTC."""
@@ -69,6 +71,7 @@ class Quote:
             "next_amount": self.next_amount,
             "next_at": _iso(self.next_at),
             "expires_at": _iso(self.expires_at),
+            "promotion_code": self.promotion_code,
         }
 
     @classmethod

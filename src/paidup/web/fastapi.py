@@ -91,6 +91,7 @@ class _Preview(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="", max_length=10)
     seats: Literal[""] | Annotated[int, Field(ge=1, le=100_000)] | None = None
+    promotion_code: str = Field(default="", max_length=100)
 
 
 class _Change(BaseModel):
@@ -218,6 +219,10 @@ class BillingRoutes:
             return _json(_subscription(subscription))
         return RedirectResponse(self.billing.settings.portal_return, 303, headers=_NO_STORE)
 
+    def _refuse_unwanted_codes(self, promotion_code: str) -> None:
+        if promotion_code and not self.billing.catalog.checkout.promotion_codes:
+            raise InvalidRequest("there are no promotion codes here", remedy="leave promotion_code out")
+
     def _add_routes(self) -> None:
         router = self.router
         signed_in, manager = self._signed_in(), self._manager()
@@ -242,8 +247,7 @@ class BillingRoutes:
         @router.post("/checkout", name="billing_checkout")
         async def checkout(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, _Checkout)
-            if asked.promotion_code and not self.billing.catalog.checkout.promotion_codes:
-                raise InvalidRequest("there are no promotion codes here", remedy="leave promotion_code out")
+            self._refuse_unwanted_codes(asked.promotion_code)
             found = await self._async.checkout(
                 owner.id,
                 asked.plan,
@@ -287,8 +291,13 @@ class BillingRoutes:
         @router.post("/change/preview", name="billing_change_preview")
         async def preview_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, _Preview)
+            self._refuse_unwanted_codes(asked.promotion_code)
             found = await self._async.preview_change(
-                owner.id, asked.plan, interval=asked.interval or None, seats=asked.seats or None
+                owner.id,
+                asked.plan,
+                interval=asked.interval or None,
+                seats=asked.seats or None,
+                promotion_code=asked.promotion_code or None,
             )
             return _json(found.as_dict())
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
-from paidup import Quote, Terms
+from paidup import DiscountRefused, Quote, Terms
 from saas.billing import billing
 from saas.settings import CHANGE_PAGE
 from saas.web.rendering import page
@@ -26,10 +26,18 @@ def change_page(
     plan: Annotated[str, Query(max_length=40)],
     interval: Annotated[str, Query(max_length=10)] = "",
     seats: int | None = None,
+    promotion_code: Annotated[str, Query(max_length=100)] = "",
     changed: str = "",
 ) -> HTMLResponse:
     """A quote, computed by Stripe there and then. Looking at it changes nothing."""
-    quote = billing.preview_change(viewer.user.owner, plan, interval=interval or None, seats=seats)
+    takes_codes, code_problem = billing.catalog.checkout.promotion_codes, ""
+    terms: dict[str, Any] = {"interval": interval or None, "seats": seats}
+    try:
+        code = promotion_code.strip() if takes_codes else ""
+        quote = billing.preview_change(viewer.user.owner, plan, promotion_code=code or None, **terms)
+    except DiscountRefused:
+        code_problem = "This code does not apply here. The price below is without it."
+        quote = billing.preview_change(viewer.user.owner, plan, **terms)
     return page(
         request,
         "change.html",
@@ -38,6 +46,9 @@ def change_page(
         before=described(quote.before),
         after=described(quote.after),
         has_changed=bool(changed),
+        takes_codes=takes_codes,
+        code=promotion_code,
+        code_problem=code_problem,
     )
 
 
@@ -45,6 +56,8 @@ def address_of(quote: Quote) -> str:
     """The page that quotes the same change anew, and says that something has changed."""
     after = quote.after
     asked = {"plan": after.plan, "interval": after.interval, "seats": after.seats, "changed": "yes"}
+    if quote.promotion_code:
+        asked["promotion_code"] = quote.promotion_code
     return f"{CHANGE_PAGE}?{urlencode(asked)}"
 
 
