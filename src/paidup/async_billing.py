@@ -14,7 +14,7 @@ from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
-from paidup.ending import When
+from paidup.ending import PauseKind, When
 from paidup.inbox import Receipt
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled
@@ -197,10 +197,11 @@ class AsyncBilling:
         *,
         group: str | None = None,
         until: datetime | None = None,
+        kind: PauseKind = "collection",
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """See `Billing.pause`."""
-        return await asyncio.to_thread(self.billing.pause, owner, group=group, until=until, wait=wait)
+        return await asyncio.to_thread(self.billing.pause, owner, group=group, until=until, kind=kind, wait=wait)
 
     async def receive(self, body: bytes, signature: str | None) -> Receipt:
         """See `Billing.receive`."""

@@ -41,7 +41,7 @@ from paidup.database.engine import Database
 from paidup.database.event_filter import EventFilter
 from paidup.database.health import gather
 from paidup.database.tables import StoredChange, StoredEvent, SyncTarget
-from paidup.ending import Ending, When
+from paidup.ending import Ending, PauseKind, When
 from paidup.errors import (
     CustomerNotFound,
     EventNotFound,
@@ -547,15 +547,18 @@ class Billing:
         *,
         group: str | None = None,
         until: datetime | None = None,
+        kind: PauseKind = "collection",
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """
         Pause the owner's subscription until then (aware), or until it is resumed; how it stands then.
 
-        Its invoices are void meanwhile, and the policy decides about access: by default there is none. Time that was
-        paid for is not given back. Raises SubscriptionRefused with the right action, InvalidRequest, StripeError.
+        The kind `collection` lets periods go on: their invoices are void, and time that was paid for is not given back.
+        With `subscription` its status is `paused`: no period goes on, what is left of this one is taken off the next
+        invoice, and it lasts until it is resumed. The policy decides about access: by default there is none. Raises
+        SubscriptionRefused with the right action, InvalidRequest, StripeError.
         """
-        found = self._ending.pause(owner, group=group, until=until, wait=wait)
+        found = self._ending.pause(owner, group=group, until=until, kind=kind, wait=wait)
         self._wake_up.give()
         return found
 

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from paidup.core import parse, targets
 from paidup.core.access import best, plan_of
@@ -32,11 +32,12 @@ from paidup.errors import (
     SubscriptionRefused,
 )
 from paidup.giving_up import void
-from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run
+from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run, to_stop
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
 
 When = Literal["period_end", "now"]
+PauseKind = Literal["collection", "subscription"]
 
 FEEDBACK = (
     "customer_service",
@@ -115,8 +116,14 @@ class Ending:
         standing = self._carry_out(chosen, to_run)
         return self._as_it_is_now(owner, chosen, standing, wait)
 
-    def pause(self, owner: str, *, group: str | None, until: datetime | None, wait: timedelta) -> Subscription:
+    def pause(
+        self, owner: str, *, group: str | None, until: datetime | None, kind: PauseKind, wait: timedelta
+    ) -> Subscription:
         """Stop the owner's payments for a while. Raises SubscriptionRefused, InvalidRequest, StripeError."""
+        if kind not in get_args(PauseKind):
+            raise InvalidRequest(f"there is no pause of kind {kind!r}", remedy="choose collection or subscription")
+        if kind == "subscription" and until is not None:
+            raise InvalidRequest("Stripe gives this pause no end", remedy="leave `until` out, and resume it then")
         if until is not None:
             if until.tzinfo is None:
                 raise InvalidRequest("the end of a pause needs a time zone", remedy="pass an aware datetime")
@@ -124,7 +131,7 @@ class Ending:
             if until <= self._clock():
                 raise InvalidRequest("the end of a pause is in the future", remedy="choose a later moment")
         chosen = self._choose(owner, group, wait)
-        standing = self._carry_out(chosen, partial(to_pause, until=until))
+        standing = self._carry_out(chosen, to_stop if kind == "subscription" else partial(to_pause, until=until))
         return self._as_it_is_now(owner, chosen, standing, wait)
 
     # which one
@@ -193,6 +200,8 @@ class Ending:
                 return parse.standing(self._gateway.update_subscription(subscription_id, step.params))
             case Verb.CANCEL:
                 return parse.standing(self._gateway.cancel_subscription(subscription_id, step.params))
+            case Verb.PAUSE:
+                return parse.standing(self._gateway.pause_subscription(subscription_id, step.params))
             case Verb.RESUME:
                 return parse.standing(self._gateway.resume_subscription(subscription_id, step.params))
             case Verb.RELEASE:

@@ -398,8 +398,9 @@ class SubscriptionRefused(BillingError):
     What was asked of the owner's subscription cannot be done as it stands.
 
     `action` names the right way on: `checkout` (there is none, or it is over), `resume`, `cancel_now`, `fix_payment`,
-    `update_payment_method`, `plan_change` (a planned one is in the way) or `choose_group`. A change of plan may also be
-    refused with `nothing_to_change`, `undo_change` (the planned one first), `update_address` or `contact_us`.
+    `update_payment_method`, `plan_change` (a planned one is in the way), `pause_collection` (the only kind of pause it
+    can have) or `choose_group`. A change of plan may also be refused with `nothing_to_change`, `undo_change` (the
+    planned one first), `update_address` or `contact_us`.
     """
 
     code = "subscription_refused"

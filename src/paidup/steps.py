@@ -23,6 +23,7 @@ class Verb(StrEnum):
 
     UPDATE = "update"
     CANCEL = "cancel"
+    PAUSE = "pause"
     RESUME = "resume"
     RELEASE = "release"
     """Take it out of its schedule."""
@@ -107,6 +108,40 @@ def to_pause(standing: Standing, until: datetime | None) -> Step | None:
     Raises SubscriptionRefused for one that is over, ends anyway, owes something or is managed by a schedule.
     """
     subscription = standing.subscription
+    _refuse_to_pause(standing)
+    if subscription.status == "paused":
+        if until is None:
+            return None
+        raise SubscriptionRefused(
+            f"subscription {subscription.id} is paused already, without an end", action="resume", remedy="resume it"
+        )
+    if (subscription.paused_collection, subscription.resumes_at) == ("void", until):
+        return None
+    resumes_at = {"resumes_at": int(until.timestamp())} if until else {}
+    return Step(Verb.UPDATE, {"pause_collection": {"behavior": "void", **resumes_at}})
+
+
+def to_stop(standing: Standing) -> Step | None:
+    """
+    It should have the status `paused`, and what is left of its period be given back.
+
+    Raises SubscriptionRefused like `to_pause`, and for what Stripe can only pause the collection of.
+    """
+    subscription = standing.subscription
+    _refuse_to_pause(standing)
+    if subscription.status == "paused":
+        return None
+    if subscription.is_trialing or not standing.is_flexible or subscription.collection_method != "charge_automatically":
+        raise SubscriptionRefused(
+            f"Stripe cannot give subscription {subscription.id} the status paused",
+            action="pause_collection",
+            remedy="pause the collection of its payments instead",
+        )
+    return Step(Verb.PAUSE, {"type": "subscription", "bill_for": {"unused_time_from": {"type": "now"}}})
+
+
+def _refuse_to_pause(standing: Standing) -> None:
+    subscription = standing.subscription
     if subscription.has_ended:
         raise _over(subscription)
     if subscription.status in ("past_due", "unpaid", "incomplete"):
@@ -127,16 +162,6 @@ def to_pause(standing: Standing, until: datetime | None) -> Step | None:
             action="plan_change",
             remedy="take the planned change back first",
         )
-    if subscription.status == "paused":
-        if until is None:
-            return None
-        raise SubscriptionRefused(
-            f"subscription {subscription.id} is paused already, without an end", action="resume", remedy="resume it"
-        )
-    if (subscription.paused_collection, subscription.resumes_at) == ("void", until):
-        return None
-    resumes_at = {"resumes_at": int(until.timestamp())} if until else {}
-    return Step(Verb.UPDATE, {"pause_collection": {"behavior": "void", **resumes_at}})
 
 
 def _over(subscription: Subscription) -> SubscriptionRefused:

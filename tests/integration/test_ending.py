@@ -389,6 +389,38 @@ def test_one_with_the_status_paused_begins_a_new_period(
     assert subscriber.access(OWNER).can("reports")
 
 
+def test_what_is_left_when_it_is_stopped_is_taken_off_the_next_period(
+    subscriber: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    [item] = known(subscriber).items
+    begin, end = item.current_period_start, item.current_period_end
+    assert begin is not None
+    assert end is not None
+    stripe.advance(days=10)
+    found = subscriber.pause(OWNER, kind="subscription")
+    assert subscriber.pause(OWNER, kind="subscription") == found
+    assert (found.status, found.is_paused, subscriber.access(OWNER).can("reports")) == ("paused", True, False)
+    [stopped] = found.items
+    assert stopped.current_period_end is not None
+    left, whole = end - stopped.current_period_end, end - begin
+    credit = (2900 * int(left.total_seconds()) * 2 + int(whole.total_seconds())) // (2 * int(whole.total_seconds()))
+    stripe.advance(days=40)
+    assert invoices(client, found.id) == ["paid"]
+    assert subscriber.resume(OWNER).status == "active"
+    again = client.v1.invoices.list({"subscription": found.id}).data[0]
+    assert (again.status, again.amount_paid) == ("paid", 2900 - credit)
+
+
+def test_what_stripe_cannot_stop_may_be_paused_the_other_way(billing: Billing, subscriber: Billing) -> None:
+    subscribe(billing, "basic", owner="user:2")
+    is_refused("pause_collection", lambda: billing.pause("user:2", kind="subscription"))
+    assert billing.pause("user:2").is_paused
+    for terms in ({"kind": "subscription", "until": datetime(2100, 1, 1, tzinfo=UTC)}, {"kind": "both"}):
+        with pytest.raises(InvalidRequest):
+            subscriber.pause(OWNER, **terms)
+    assert not known(subscriber).is_paused
+
+
 def test_a_resumption_that_is_not_paid_says_what_is_missing(
     subscriber: Billing, stripe: Emulator, client: sdk.StripeClient
 ) -> None:

@@ -168,6 +168,7 @@ VERBS: dict[str, Verb] = {
     "resume": Verb("resume", somebody_who_cancels, lambda b, _: b.resume(OWNER)),
     "end a pause": Verb("resume", somebody_who_pauses, lambda b, _: b.resume(OWNER)),
     "pause": Verb("pause", a_subscriber, lambda b, _: b.pause(OWNER)),
+    "stop": Verb("pause", a_subscriber, lambda b, _: b.pause(OWNER, kind="subscription")),
     "pay": Verb("retry_payment", somebody_who_is_late, lambda b, _: b.retry_payment(OWNER)),
     "payment page": Verb("payment_url", somebody_who_is_late, lambda b, _: b.payment_url(OWNER)),
     "rename": Verb("update_customer", a_subscriber, lambda b, _: b.update_customer(OWNER, name="Ada Lovelace")),

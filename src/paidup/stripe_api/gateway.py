@@ -194,6 +194,13 @@ class Gateway:
         self.complete_items(found)
         return found
 
+    def pause_subscription(self, subscription_id: str, params: Params) -> Json:
+        """Give a subscription the status `paused`."""
+        with translated(f"pause subscription {subscription_id}"):
+            found = _plain(self._v1.subscriptions.pause(subscription_id, cast(Any, {**params, **_WITH_METHOD})))
+        self.complete_items(found)
+        return found
+
     def resume_subscription(self, subscription_id: str, params: Params) -> Json:
         """Bring a subscription back whose status is `paused`."""
         with translated(f"resume subscription {subscription_id}"):
