@@ -18,6 +18,7 @@ from paidup.core import parse, targets
 from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice, waited_for
+from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import store
 from paidup.database.engine import Database
@@ -50,6 +51,7 @@ _ITS_CARDS = ("customer", "parent.subscription_details.subscription")
 _IN_USE = "idempotency_key_in_use"
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_PAGE_WAIT = timedelta(seconds=5)
 
 
 class Payments:
@@ -76,6 +78,35 @@ class Payments:
 
     def open_invoice(self, owner: str, *, group: str | None) -> Invoice | None:
         """The invoice that the owner's subscription waits for; None when it waits for none."""
+        return self._look(owner, group)[1]
+
+    def page(self, owner: str, *, group: str | None) -> str:
+        """Where the user pays the open invoice. Raises NothingToPay, StripeError."""
+        invoice = self._owed(owner, group, _PAGE_WAIT)
+        if invoice is None:
+            raise NothingToPay("no subscription waits for a payment", remedy="show the subscription as it is")
+        return page_of(self._gateway.retrieve_invoice(invoice.id))
+
+    def retry(self, owner: str, *, group: str | None, wait: timedelta) -> Invoice | None:
+        """The open invoice after one more try, None when there was none. Raises PaymentFailed, StripeError."""
+        invoice = self._owed(owner, group, wait)
+        if invoice is None:
+            return None
+        try:
+            return parse.invoice(self._pay(invoice, wait))
+        finally:
+            self._synchronise(invoice.customer, wait)
+
+    def _owed(self, owner: str, group: str | None, wait: timedelta) -> Invoice | None:
+        """The open invoice, asked for at Stripe when the subscription's new status has come here before it."""
+        subscription, invoice = self._look(owner, group)
+        if subscription is not None and invoice is None:
+            self._synchronise(subscription.customer, wait)
+            _, invoice = self._look(owner, group)
+        return invoice
+
+    def _look(self, owner: str, group: str | None) -> tuple[Subscription | None, Invoice | None]:
+        """The subscription that waits for a payment, and the invoice it waits for, as they are known here."""
         check_owner(owner)
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
@@ -84,26 +115,9 @@ class Payments:
                 waiting = [each for each in waiting if (plan := plan_of(each, self._catalog)) and plan.group == group]
             subscription = best(waiting, self._catalog)
             if subscription is None:
-                return None
+                return None, None
             invoices = store.open_invoices_of(session, owner, subscription.id, livemode=self._livemode)
-        return waited_for(subscription, invoices)
-
-    def page(self, owner: str, *, group: str | None) -> str:
-        """Where the user pays the open invoice. Raises NothingToPay, StripeError."""
-        invoice = self.open_invoice(owner, group=group)
-        if invoice is None:
-            raise NothingToPay("no subscription waits for a payment", remedy="show the subscription as it is")
-        return page_of(self._gateway.retrieve_invoice(invoice.id))
-
-    def retry(self, owner: str, *, group: str | None, wait: timedelta) -> Invoice | None:
-        """The open invoice after one more try, None when there was none. Raises PaymentFailed, StripeError."""
-        invoice = self.open_invoice(owner, group=group)
-        if invoice is None:
-            return None
-        try:
-            return parse.invoice(self._pay(invoice, wait))
-        finally:
-            self._synchronise(invoice.customer, wait)
+        return subscription, waited_for(subscription, invoices)
 
     def _pay(self, invoice: Invoice, wait: timedelta) -> dict[str, Any]:
         """The invoice once it is no longer open, or while a bank takes its time."""

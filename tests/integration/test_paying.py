@@ -23,6 +23,7 @@ from paidup import (
 )
 from stripe_emulator import Emulator
 from tests.support.account import subscribe
+from tests.support.deliveries import deliver
 from tests.support.host_app import HostApp
 from tests.support.paying import GOOD_CARD
 
@@ -95,6 +96,28 @@ def test_another_owner_and_another_group_owe_nothing(late: Billing) -> None:
         assert late.retry_payment(owner, group=group) is None
         with pytest.raises(NothingToPay):
             late.payment_url(owner, group=group)
+
+
+@pytest.mark.parametrize("verb", ["retry", "page"])
+def test_an_invoice_that_is_not_here_yet_is_asked_for(
+    subscriber: Billing, stripe: Emulator, client: sdk.StripeClient, verb: str
+) -> None:
+    """H1: the subscription's event may come before its invoice's, and the user clicks in between."""
+    pin(subscriber, client, "pm_card_chargeCustomerFail")
+    stripe.advance(days=32)
+    for event in stripe.events():
+        if event["type"] == "customer.subscription.updated":
+            deliver(subscriber, event)
+    subscriber.run_until_idle()
+    assert subscriber.access(OWNER).is_past_due
+    assert subscriber.open_invoice(OWNER) is None
+    if verb == "page":
+        assert "/i/" in subscriber.payment_url(OWNER)
+    else:
+        with pytest.raises(PaymentDeclined) as refused:
+            subscriber.retry_payment(OWNER)
+        assert "/i/" in refused.value.url
+    assert subscriber.open_invoice(OWNER) is not None
 
 
 def test_paying_on_stripes_page_makes_it_active_again(late: Billing) -> None:
