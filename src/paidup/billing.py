@@ -31,7 +31,7 @@ from paidup.core.catalog import Catalog
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.health import Health, judge
 from paidup.core.invoice import Invoice, UpcomingInvoice
-from paidup.core.policy import AccessPolicy
+from paidup.core.policy import AccessPolicy, Grants
 from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
@@ -97,7 +97,11 @@ class Billing:
     ) -> None:
         self.settings = settings
         self.catalog = catalog or load(Path(settings.plans_file))
-        self.policy = policy or AccessPolicy(past_due_grace=settings.past_due_grace)
+        self.policy = policy or AccessPolicy(
+            past_due_grace=settings.past_due_grace,
+            refunded=Grants(settings.access_when_refunded),
+            disputed=Grants(settings.access_when_disputed),
+        )
         self.gateway = Gateway(
             settings.secret_key.get_secret_value(),
             api_base=settings.api_base,

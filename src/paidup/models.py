@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from paidup.database.tables import Customer, Invoice, Price, Product, Subscription, SubscriptionItem
+from paidup.database.tables import Customer, Invoice, Price, Product, Reversal, Subscription, SubscriptionItem
 
-__all__ = ["Customer", "Invoice", "Price", "Product", "Subscription", "SubscriptionItem"]
+__all__ = ["Customer", "Invoice", "Price", "Product", "Reversal", "Subscription", "SubscriptionItem"]

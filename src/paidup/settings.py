@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     return_hosts: Annotated[tuple[str, ...], NoDecode] = Field(validation_alias="PAIDUP_RETURN_HOSTS", default=())
     worker: Literal["inside", "outside"] = Field(validation_alias="PAIDUP_WORKER", default="inside")
     past_due_grace: timedelta = Field(validation_alias="PAIDUP_PAST_DUE_GRACE_DAYS", default=timedelta(days=14))
+    access_when_refunded: Literal["yes", "no"] = Field(validation_alias="PAIDUP_ACCESS_WHEN_REFUNDED", default="yes")
+    access_when_disputed: Literal["yes", "no"] = Field(validation_alias="PAIDUP_ACCESS_WHEN_DISPUTED", default="no")
     keep_payloads: bool = Field(validation_alias="PAIDUP_KEEP_PAYLOADS", default=True)
     event_retention: timedelta = Field(validation_alias="PAIDUP_EVENT_RETENTION_DAYS", default=timedelta(days=90))
     sync_attempts: int = Field(validation_alias="PAIDUP_SYNC_ATTEMPTS", default=16, ge=1, le=100)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from contextvars import copy_context
@@ -22,13 +22,15 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from paidup import giving_up, inbox, metrics, outbox
+from paidup import giving_up, inbox, metrics, outbox, reversals
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
-from paidup.core.changes import Known
+from paidup.core.changes import Change, Known
+from paidup.core.reversal import Reversal
 from paidup.core.targets import Part
 from paidup.core.timestamps import from_unix
+from paidup.database import reversals as stored_reversals
 from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
@@ -40,6 +42,7 @@ from paidup.errors import (
     StripeRejected,
 )
 from paidup.handlers import Handlers
+from paidup.reversals import Reversed
 from paidup.stripe_api.budget import is_in_background
 from paidup.stripe_api.gateway import Gateway
 from paidup.trials import Trials
@@ -105,8 +108,12 @@ class Synchroniser:
                 self._catalog_object(claim, object_id, self._gateway.find_product, store.save_product)
             case "price":
                 self._catalog_object(claim, object_id, self._gateway.find_price, store.save_price)
+            case "charge":
+                self._charge(claim, object_id)
             case "leaving":
                 self._let_go(claim, object_id)
+            case _ if kind in targets.OF_A_CHARGE:
+                self._of_a_charge(claim, kind, object_id)
             case _ if kind in targets.LOOKED_UP:
                 self._lookup(claim, kind, object_id)
             case _:
@@ -217,6 +224,57 @@ class Synchroniser:
             self._request(targets.customer(customer_id))
         ignored = None if customer_id else "no_customer"
         self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
+
+    def _of_a_charge(self, claim: inbox.Claim, kind: str, object_id: str) -> None:
+        """Find out which charge a refund or a dispute is of, and let that be synchronised."""
+        charge_id = self._gateway.charge_of(kind, object_id)
+        if charge_id is not None:
+            self._request(targets.charge(charge_id))
+        ignored = None if charge_id else "no_charge"
+        self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
+
+    def _charge(self, claim: inbox.Claim, charge_id: str) -> None:
+        """What went back of a charge, and what that means for its customer's invoices and subscriptions."""
+        began = self._clock()
+        with self._database.read() as session:
+            known = stored_reversals.of_charge(session, charge_id)
+        charge = reversals.fetch(self._gateway, charge_id, known, livemode=self._livemode)
+
+        def apply(session: Session) -> None:
+            mapping = _mapping_of(session, charge.customer, for_update=True) if charge.customer else None
+            before = stored_reversals.of_charge(session, charge_id)
+            stored_reversals.save(session, charge.found, synced_at=began)
+            if mapping is not None and mapping.customer_id is not None and mapping.livemode is self._livemode:
+                stored_reversals.mark(session, mapping.customer_id)
+                self._tell_of(session, mapping.owner, mapping.customer_id, charge, before, began)
+            if charge.found and mapping is None:
+                logger.warning("money went back of charge %s, which is nobody's here", charge_id)
+            ignored = None if mapping else "foreign_customer" if charge.customer else "no_customer"
+            inbox.finish(session, claim, now=self._clock(), ignored=ignored)
+
+        self._database.run(apply)
+
+    def _tell_of(
+        self,
+        session: Session,
+        owner: str,
+        customer_id: str,
+        charge: Reversed,
+        before: Mapping[str, Reversal],
+        now: datetime,
+    ) -> None:
+        found: list[Change] = []
+        for reversal, _ in sorted(charge.found, key=lambda each: (each[0].created, each[0].id)):
+            found += changes.of_reversal(
+                before.get(reversal.id),
+                reversal,
+                owner=owner,
+                customer=customer_id,
+                subscription=store.subscription_of(session, reversal.invoice) if reversal.invoice else None,
+                is_whole=charge.is_whole,
+                now=now,
+            )
+        outbox.put(session, found, self._handlers, now=self._clock())
 
     def _let_go(self, claim: inbox.Claim, customer_id: str) -> None:
         """End everything of a customer, and delete them. A repetition ends what is left."""
@@ -343,7 +401,7 @@ class Synchroniser:
         The intent must be one of our own rows, so that nobody becomes an owner by writing metadata. It covers the
         webhook that overtakes our commit, and the commit that never came.
         """
-        mapping = _mapping_of(session, customer_id)
+        mapping = _mapping_of(session, customer_id, for_update=True)
         if mapping is not None:
             return mapping.owner if mapping.livemode is self._livemode else None
         if body is None or not parse.names_an_owner(body):
@@ -372,6 +430,7 @@ class Synchroniser:
         for session_id, body in fetched.checkouts.items():
             save_checkout(session, session_id, body)
         store.save_past_due_since(session, customer_id)
+        stored_reversals.mark(session, customer_id)
         store.fail_checkouts(session, customer_id)
         session.expire_all()
         found = changes.between(
@@ -421,8 +480,14 @@ def save_checkout(session: Session, session_id: str, body: Json) -> None:
     )
 
 
-def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:
-    return session.scalars(select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)).one_or_none()
+def _mapping_of(session: Session, customer_id: str, *, for_update: bool = False) -> OwnerMapping | None:
+    """
+    The owner's mapping to a customer.
+
+    Locked, so that what is read and written of the customer until the end of the transaction is done by one at a time.
+    """
+    query = select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)
+    return session.scalars(query.with_for_update() if for_update else query).one_or_none()
 
 
 def _repeated_trials(session: Session, customer_id: str, trials: Trials) -> list[str]:

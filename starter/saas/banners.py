@@ -47,6 +47,20 @@ def banner_for(
     if subscription is None:
         return None
     name = held_name
+    if access.reason == "disputed":
+        return Banner(
+            "danger",
+            f"{name} is on hold",
+            "A payment was disputed at your bank. If that was a mistake, withdraw it there or write to us.",
+            (Button("portal", "See your invoices"),),
+        )
+    if access.reason == "refunded":
+        return Banner(
+            "info",
+            f"Your payment for {name} was refunded",
+            "It is back with the next payment. Cancel it if you do not want one.",
+            (Button("portal", "Manage"),),
+        )
     if access.is_past_due and access.is_paid:
         return Banner(
             "danger",

@@ -295,6 +295,8 @@ def check_rows(world: World, *, but: Collection[str] = ()) -> None:
         customers = {row.id: row for row in session.scalars(select(Customer))}
         subscriptions = {row.id: row.snapshot for row in session.scalars(select(Subscription))}
         invoices = {row.id: row.snapshot for row in session.scalars(select(Invoice))}
+        back = {row.id: (row.amount_refunded, row.dispute) for row in session.scalars(select(Invoice))}
+        back = {id: found for id, found in back.items() if found != (0, None)}
     for owner in OWNERS:
         theirs = [each for each in world.lives.customers(owner) if each["id"] not in but]
         assert len(theirs) <= 1, f"{owner} has several customers"
@@ -307,6 +309,7 @@ def check_rows(world: World, *, but: Collection[str] = ()) -> None:
             assert {id: body for id, body in subscriptions.items() if body["customer"] == customer["id"]} == at_stripe
             bills = {each["id"]: each for each in world.lives.invoices(customer["id"])}
             assert {id: body for id, body in invoices.items() if body["customer"] == customer["id"]} == bills
+            assert {id: row for id, row in back.items() if id in bills} == world.lives.money_back(customer["id"])
     for id, row in customers.items():
         if row.deleted and id not in but:
             assert world.lives.client.v1.customers.retrieve(id).deleted
@@ -324,8 +327,9 @@ def check_access(world: World) -> None:
     """Access is what a fresh look at Stripe gives."""
     for owner in OWNERS:
         theirs = [
-            parse.subscription(body)
+            parse.subscription(body, disputed=body["id"] in disputed)
             for customer in world.lives.customers(owner)
+            for disputed in [world.lives.disputed(customer["id"])]
             for body in world.lives.subscriptions(customer["id"])
         ]
         for billing in world.processes:

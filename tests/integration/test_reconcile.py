@@ -53,7 +53,15 @@ def test_nothing_differs_when_everything_came(in_step: Billing, stripe: Emulator
     in_step.run_until_idle()
     report = in_step.reconcile()
     assert (report.state, report.is_clean, report.differences) == ("done", True, ())
-    assert report.compared == {"product": 3, "price": 6, "customer": 1, "invoice": 2, "subscription": 1}
+    assert report.compared == {
+        "product": 3,
+        "price": 6,
+        "customer": 1,
+        "invoice": 2,
+        "subscription": 1,
+        "refund": 0,
+        "dispute": 0,
+    }
     assert in_step.last_reconciliation() == report
 
 

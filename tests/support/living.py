@@ -137,6 +137,39 @@ class Lives:
             charge = self._chance.choice(charges)
             self.client.v1.refunds.create({"charge": charge.id, "amount": max(1, charge.amount // 3)})
 
+    def money_back(self, customer_id: str) -> dict[str, tuple[int, str | None]]:
+        """What went back of a customer's invoices: the amount refunded and the dispute that weighs most, by invoice."""
+        found: dict[str, tuple[int, str | None]] = {}
+        for charge in self.client.v1.charges.list({"customer": customer_id, "limit": 100}).auto_paging_iter():
+            if not charge.amount_refunded and not charge.disputed:
+                continue
+            payment: Any = {"type": "payment_intent", "payment_intent": charge.payment_intent}
+            (paid,) = self.client.v1.invoice_payments.list({"payment": payment}).data
+            (dispute,) = self.client.v1.disputes.list({"charge": charge.id}).data if charge.disputed else (None,)
+            assert isinstance(paid.invoice, str)
+            found[paid.invoice] = (charge.amount_refunded, dispute.status if dispute else None)
+        return found
+
+    def disputed(self, customer_id: str) -> set[str]:
+        """A customer's subscriptions of which a payment is disputed, or lost without another one after it."""
+        back = self.money_back(customer_id)
+        bills = {bill["id"]: bill for bill in self.invoices(customer_id)}
+        found = set()
+        for id, (_, status) in back.items():
+            subscription = bills[id]["parent"]["subscription_details"]["subscription"]
+            later = [
+                each
+                for each in bills.values()
+                if each["status"] == "paid"
+                and each["amount_paid"] > 0
+                and each["created"] > bills[id]["created"]
+                and each["parent"]["subscription_details"]["subscription"] == subscription
+                and back.get(each["id"], (0, None))[1] is None
+            ]
+            if status == "needs_response" or (status == "lost" and not later):
+                found.add(subscription)
+        return found
+
     def _close_dispute(self, owner: str) -> None:
         for dispute in self.client.v1.disputes.list().data[:1]:
             self.client.v1.disputes.close(dispute.id)

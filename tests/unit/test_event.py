@@ -57,7 +57,7 @@ def test_a_detached_card_leads_to_the_customer_it_left() -> None:
     [
         ("charge.dispute.created", {"object": {"id": "du_1", "object": "dispute", "charge": "ch_1"}}, "charge:ch_1"),
         ("refund.failed", {"object": {"id": "re_1", "object": "refund", "charge": "ch_1"}}, "charge:ch_1"),
-        ("charge.refunded", {"object": {"id": "ch_1", "object": "charge", "customer": "cus_1"}}, "customer:cus_1"),
+        ("charge.refunded", {"object": {"id": "ch_1", "object": "charge", "customer": "cus_1"}}, "charge:ch_1"),
         ("invoice.upcoming", {"object": {"object": "invoice", "customer": "cus_1"}}, "customer:cus_1"),
     ],
 )

@@ -101,7 +101,7 @@ def decide(
         if _grants(subscription, policy, now) and (plan := plan_of(subscription, catalog)) is not None
     ]
     if not granting:
-        return _refused(owner, everything, catalog)
+        return _refused(owner, everything, catalog, policy)
     plan, subscription = max(granting, key=lambda pair: (catalog.rank(pair[0].key), pair[1].created, pair[1].id))
     included = [catalog.default, *(each for each, _ in granting)]
     return Access(
@@ -161,6 +161,8 @@ def _grants(subscription: Subscription, policy: AccessPolicy, now: datetime) -> 
         return False
     if subscription.paused_collection is not None and policy.of("paused") is not Grants.YES:
         return False
+    if _reversal(subscription, policy) is not None:
+        return False
     match policy.of(subscription.status):
         case Grants.YES:
             return True
@@ -169,6 +171,15 @@ def _grants(subscription: Subscription, policy: AccessPolicy, now: datetime) -> 
             return end is not None and now < end
         case _:
             return False
+
+
+def _reversal(subscription: Subscription, policy: AccessPolicy) -> str | None:
+    """Why nothing is granted for money that went back; None when it makes no difference."""
+    if subscription.disputed and policy.disputed is not Grants.YES:
+        return "disputed"
+    if subscription.refunded and policy.refunded is not Grants.YES:
+        return "refunded"
+    return None
 
 
 def _grace_end(subscription: Subscription, policy: AccessPolicy) -> datetime | None:
@@ -199,7 +210,7 @@ def _reason(subscription: Subscription) -> str:
             return "active"
 
 
-def _refused(owner: str, subscriptions: list[Subscription], catalog: Catalog) -> Access:
+def _refused(owner: str, subscriptions: list[Subscription], catalog: Catalog, policy: AccessPolicy) -> Access:
     """The default plan, with what stands in the way of more."""
     default = catalog.default
     speaking = best(subscriptions, catalog)
@@ -208,6 +219,8 @@ def _refused(owner: str, subscriptions: list[Subscription], catalog: Catalog) ->
         reason = "paused" if speaking.is_paused else speaking.status
         if speaking.is_active and not speaking.is_paused:
             reason = "payment_pending" if speaking.awaits_first_payment else "unknown_price"
+        if speaking.status in ("trialing", "active", "past_due") and not speaking.is_paused:
+            reason = _reversal(speaking, policy) or reason
     return Access(
         owner=owner,
         plan=default.key,

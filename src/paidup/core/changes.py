@@ -15,6 +15,7 @@ from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice
 from paidup.core.plan_change import plan_item
+from paidup.core.reversal import Reversal
 from paidup.core.subscription import Subscription
 
 TRIAL_NOTICE = timedelta(days=3)
@@ -40,13 +41,17 @@ KINDS = frozenset(
         "subscription.ended",
         "subscription.duplicated",
         "invoice.paid",
+        "invoice.refunded",
+        "refund.failed",
+        "dispute.opened",
+        "dispute.closed",
         "customer.transferred",
     }
 )
 """Every kind of Change there is."""
 
-ALARMING = frozenset({"plan.unknown", "status.unknown", "subscription.duplicated"})
-"""Kinds that somebody should look at: what paidup decided is safe, and may not be what was meant."""
+ALARMING = frozenset({"plan.unknown", "status.unknown", "subscription.duplicated", "refund.failed", "dispute.opened"})
+"""Kinds that somebody should look at: what paidup decided is safe and may not be what was meant, or a bank waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,53 @@ def between(before: Known, after: Known, *, owner: str, customer: str, catalog: 
         found.invoice(before.invoices.get(invoice.id), invoice)
     found.duplicates(after.subscriptions.values())
     return found.changes
+
+
+def of_reversal(
+    before: Reversal | None,
+    after: Reversal,
+    *,
+    owner: str,
+    customer: str,
+    subscription: str | None,
+    is_whole: bool,
+    now: datetime,
+) -> list[Change]:
+    """
+    What became of a refund or a dispute, None being one that was not known; `subscription` is the one that was paid.
+
+    `is_whole` says whether all of the charge was refunded.
+    """
+    data: dict[str, object] = {
+        "amount": after.amount,
+        "currency": after.currency,
+        "reason": after.reason,
+        "status": after.status,
+        "charge": after.charge,
+    }
+    if after.gives_back and not (before and before.gives_back):
+        kind = "invoice.refunded"
+        data["is_whole"] = is_whole
+    elif before and before.gives_back and not after.gives_back:
+        kind = "refund.failed"
+    elif after.is_open_dispute and not (before and before.is_open_dispute):
+        kind = "dispute.opened"
+    elif after.is_decided_dispute and not (before and before.is_decided_dispute):
+        kind = "dispute.closed"
+    else:
+        return []
+    return [
+        Change(
+            id=f"{kind}:{after.id}",
+            kind=kind,
+            owner=owner,
+            customer=customer,
+            subscription=subscription,
+            invoice=after.invoice,
+            data=data,
+            created=now,
+        )
+    ]
 
 
 class _Finder:

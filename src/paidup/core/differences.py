@@ -83,8 +83,8 @@ def at_risk(kind: str, ours: Row | None, theirs: Row | None) -> tuple[int, str |
     """
     The money that hangs on a difference, in minor units, with its currency.
 
-    For an invoice what the amounts differ by, or all of it when one side lacks it. For a subscription what it brings
-    in a period, when its status, its plan or its items differ.
+    For an invoice what the amounts differ by, or all of it when one side lacks it; for a refund or a dispute its
+    amount. For a subscription what it brings in a period, when its status, its plan or its items differ.
     """
     bodies = [row["snapshot"] for row in (ours, theirs) if row is not None]
     currency = bodies[-1].get("currency")
@@ -99,6 +99,8 @@ def at_risk(kind: str, ours: Row | None, theirs: Row | None) -> tuple[int, str |
             ), currency
         case "subscription" if ours is None or theirs is None or _sold(ours) != _sold(theirs):
             return max(_recurring(row) for row in (ours, theirs) if row is not None), currency
+        case "refund" | "dispute":
+            return max(body["amount"] for body in bodies), currency
         case _:
             return 0, None
 

@@ -9,6 +9,7 @@ Is billing well? What is measured, and what of it somebody should look at.
 | `changes_failed` | changes were given up on: the app's handlers never had them |
 | `changes_waiting` | a change has waited for its handlers for minutes |
 | `refused` | webhooks were refused within the last hour |
+| `unresolved_money` | money went back lately, and nobody knows of whom or for what: access and credits stay |
 | `version` | events come in another release of the API than the one that is asked in |
 | `old_secret` | a configured secret signed nothing in the last day |
 | `never_reconciled`, `reconciled_long_ago`, `reconcile_failed`, `drift` | what is known of the comparison with Stripe |
@@ -48,9 +49,11 @@ class Facts:
     What the database says at one moment.
 
     `lag` is the seconds from receipt to processing within the last hour, by percentile (`p50`, `p95`, `p99`); it is
-    empty when nothing was processed. `failures` counts failed events by `type: error`. `secrets` tells when each
-    configured secret, counted from 0, last signed an event within the last day, `versions` the same for each release of
-    the API that events came in. `drift` is what the last finished reconciliation left.
+    empty when nothing was processed. `failures` counts failed events by `type: error`. `unresolved_ours` counts the
+    refunds and disputes of the last week of our customers' charges that paid no invoice, `unresolved_others` those of
+    charges without a customer. `secrets` tells when each configured secret, counted from 0, last signed an event within
+    the last day, `versions` the same for each release of the API that events came in. `drift` is what the last finished
+    reconciliation left.
     """
 
     at: datetime
@@ -65,6 +68,8 @@ class Facts:
     changes_waiting_since: datetime | None = None
     changes_failed: int = 0
     refused: tuple[Refused, ...] = ()
+    unresolved_ours: int = 0
+    unresolved_others: int = 0
     configured_secrets: int = 1
     secrets: Mapping[int, datetime] = field(default_factory=dict)
     api_version: str = ""
@@ -129,6 +134,7 @@ def _inbound(facts: Facts) -> list[Finding]:
             severity = "warning" if each.reason in _SIGNED else "note"
             todo = _SIGNED.get(each.reason, "nothing, unless a proxy drops headers or rewrites bodies")
             found.append(Finding("refused", severity, message, todo))
+    found += _money(facts)
     release = facts.api_version.partition(".")[2]
     for version in sorted(facts.versions):
         if version.partition(".")[2] != release:
@@ -139,6 +145,21 @@ def _inbound(facts: Facts) -> list[Finding]:
         for number in unused:
             message = f"the {_ordinal(number)} of {facts.configured_secrets} webhook secrets signed nothing in a day"
             found.append(Finding("old_secret", "note", message, "remove it from STRIPE_WEBHOOK_SECRET"))
+    return found
+
+
+def _money(facts: Facts) -> list[Finding]:
+    found = []
+    if facts.unresolved_ours:
+        message = (
+            f"{facts.unresolved_ours} refunds or disputes of our customers are of no invoice: access stays as it is"
+        )
+        todo = "look at billing_reversals without an invoice_id, and decide what it means"
+        found.append(Finding("unresolved_money", "warning", message, todo))
+    if facts.unresolved_others:
+        message = f"{facts.unresolved_others} refunds or disputes are of charges without a customer"
+        todo = "nothing, if the account takes such payments elsewhere"
+        found.append(Finding("unresolved_money", "note", message, todo))
     return found
 
 

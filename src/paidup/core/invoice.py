@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from paidup.core.reversal import LOST_DISPUTE, OPEN_DISPUTES
 from paidup.core.subscription import Subscription
 
 
@@ -40,6 +41,20 @@ class Invoice:
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     livemode: bool
+    amount_refunded: int = 0
+    """What of the payment went back to the customer, or is on its way."""
+    dispute: str | None = None
+    """Stripe's status of the dispute about its payment that weighs most, such as needs_response, lost or won."""
+
+    @property
+    def is_disputed(self) -> bool:
+        """Has a bank taken the payment back, for good or until it decides?"""
+        return self.dispute in (*OPEN_DISPUTES, LOST_DISPUTE)
+
+    @property
+    def is_refunded(self) -> bool:
+        """Did all that was paid go back?"""
+        return self.amount_paid > 0 and self.amount_refunded >= self.amount_paid
 
     @property
     def is_paid(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
+from paidup.core.reversal import Reversal
 from paidup.core.standing import Standing
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.core.timestamps import from_unix
@@ -80,7 +81,13 @@ def payment_method(body: Json | str | None) -> PaymentMethod | None:
 
 
 def subscription(
-    body: Json, *, plan: str | None = None, past_due_since: datetime | None = None, awaits_first_payment: bool = False
+    body: Json,
+    *,
+    plan: str | None = None,
+    past_due_since: datetime | None = None,
+    awaits_first_payment: bool = False,
+    refunded: bool = False,
+    disputed: bool = False,
 ) -> Subscription:
     """A subscription with all its items; `plan` and what follows are what we know beside Stripe's body."""
     items = tuple(_item(item, body) for item in body["items"]["data"])
@@ -112,6 +119,8 @@ def subscription(
         schedule=reference(body.get("schedule")),
         past_due_since=past_due_since,
         awaits_first_payment=awaits_first_payment,
+        refunded=refunded,
+        disputed=disputed,
     )
 
 
@@ -147,8 +156,8 @@ def _item(body: Json, parent: Json) -> SubscriptionItem:
     )
 
 
-def invoice(body: Json) -> Invoice:
-    """An invoice, without its lines."""
+def invoice(body: Json, *, amount_refunded: int = 0, dispute: str | None = None) -> Invoice:
+    """An invoice, without its lines; what follows is what we know of its payments beside Stripe's body."""
     transitions = body.get("status_transitions") or {}
     return Invoice(
         id=body["id"],
@@ -173,6 +182,26 @@ def invoice(body: Json) -> Invoice:
         hosted_invoice_url=body.get("hosted_invoice_url"),
         invoice_pdf=body.get("invoice_pdf"),
         livemode=bool(body.get("livemode")),
+        amount_refunded=amount_refunded,
+        dispute=dispute,
+    )
+
+
+def reversal(body: Json, *, charge: Json, invoice: str | None, livemode: bool) -> Reversal:
+    """A refund or a dispute, with the charge it is of and the invoice which that paid."""
+    return Reversal(
+        id=body["id"],
+        kind=body["object"],
+        charge=charge["id"],
+        payment_intent=reference(body.get("payment_intent")),
+        customer=reference(charge.get("customer")),
+        invoice=invoice,
+        amount=body["amount"],
+        currency=body["currency"],
+        status=body.get("status") or "pending",
+        reason=body.get("reason"),
+        created=from_unix(body["created"]) or datetime.fromtimestamp(0, UTC),
+        livemode=livemode,
     )
 
 

@@ -39,10 +39,21 @@ class AccessPolicy:
 
     A status that is not listed grants nothing. `pause_collection` counts as paused: Stripe leaves such a
     subscription `active` though nobody pays for it.
+
+    Stripe knows no status for money that went back, and bills on. `refunded` is what a subscription is worth whose
+    current period was refunded whole: a gift by default, as ending it is a call of its own. `disputed` is one of which
+    a payment is disputed, or was lost that way and not made up for: nothing by default, until it is won or paid.
     """
 
     past_due_grace: timedelta = timedelta(days=14)
     statuses: Mapping[str, Grants] = field(default_factory=lambda: DEFAULT_STATUSES)
+    refunded: Grants = Grants.YES
+    disputed: Grants = Grants.NO
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a grace period where none is counted."""
+        if Grants.GRACE in (self.refunded, self.disputed):
+            raise ValueError("money that went back has no grace period: refunded and disputed are YES or NO")
 
     def of(self, status: str) -> Grants:
         """What this status grants."""

@@ -11,6 +11,8 @@ from paidup.core.differences import Difference
 CATALOG = ("product", "price")
 LISTED = ("customer", "invoice", "subscription")
 """What is compared, in this order: subscriptions last, when the invoices behind them are known."""
+REVERSALS = ("refund", "dispute")
+"""What is compared then, when it is known whose the charges are."""
 
 
 @dataclass(frozen=True, slots=True)

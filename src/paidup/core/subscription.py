@@ -76,6 +76,10 @@ class Subscription:
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
     awaits_first_payment: bool = False
     """It was never paid for: a bank takes its days, though Stripe calls it active."""
+    refunded: bool = False
+    """All that was paid for the current period went back."""
+    disputed: bool = False
+    """A payment is disputed, or was lost that way and no later invoice was paid."""
 
     @property
     def is_trialing(self) -> bool:

@@ -2,8 +2,8 @@
 Which target an event names, and what of it has to be fetched: the registry of every event type paidup listens to.
 
 A target is the unit of synchronisation: `customer:cus_…` (with subscriptions, invoices and payment method),
-`product:prod_…` or `price:price_…`. An event whose object doesn't say whose it is leads to a target that is looked up
-first, such as `charge:ch_…`. An unknown type is kept as ignored; it costs nothing and can be replayed.
+`product:prod_…`, `price:price_…`, or `charge:ch_…` with what went back of it. An event whose object doesn't say whose
+it is leads to a target that is looked up first. An unknown type is kept as ignored: it costs nothing, to be replayed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Part(StrEnum):
 WHOLE_CUSTOMER = frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS, Part.INVOICES, Part.CHECKOUTS})
 
 CATALOG = frozenset({"product", "price"})
-LOOKED_UP = frozenset(
-    {"subscription", "invoice", "checkout.session", "charge", "subscription_schedule", "payment_method"}
-)
+LOOKED_UP = frozenset({"subscription", "invoice", "checkout.session", "subscription_schedule", "payment_method"})
 """Kinds of objects that are fetched to learn whose they are."""
+OF_A_CHARGE = frozenset({"refund", "dispute"})
+"""Kinds of objects that are fetched to learn which charge they are of."""
 
 _CUSTOMER = frozenset({Part.CUSTOMER})
 _SUBSCRIPTIONS = frozenset({Part.SUBSCRIPTIONS})
@@ -38,6 +38,7 @@ _INVOICES = frozenset({Part.INVOICES})
 _BILLED = frozenset({Part.SUBSCRIPTIONS, Part.INVOICES})
 _CHECKOUT = frozenset({Part.CHECKOUTS, Part.SUBSCRIPTIONS, Part.INVOICES, Part.CUSTOMER})
 _NOTHING: frozenset[Part] = frozenset()
+_MONEY_BACK = ("charge.refunded", "charge.dispute.", "refund.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,12 @@ def _route(event: Event, *, livemode: bool) -> Route:
         return Route(None, "unknown_type")
     if event.type.split(".", 1)[0] in CATALOG:
         return _named(event.object_type, event.object_id)
+    if event.type.startswith(_MONEY_BACK):
+        if event.charge is not None:
+            return Route(charge(event.charge), None)
+        return _named(event.object_type, event.object_id)
     if event.customer is not None:
         return Route(customer(event.customer), None)
-    # A dispute and a refund name their charge, not their customer.
-    if event.charge is not None:
-        return Route(f"charge:{event.charge}", None)
     return Route(None, "no_customer")
 
 
@@ -105,7 +107,7 @@ def _thin(event: Event) -> Route:
 def _named(kind: str | None, object_id: str | None) -> Route:
     if object_id is None:
         return Route(None, "no_object")
-    if kind not in CATALOG and kind not in LOOKED_UP:
+    if kind not in CATALOG | LOOKED_UP | OF_A_CHARGE | {"charge"}:
         return Route(None, "unknown_type")
     return Route(f"{kind}:{object_id}", None)
 
@@ -113,6 +115,11 @@ def _named(kind: str | None, object_id: str | None) -> Route:
 def customer(customer_id: str) -> str:
     """The target of a customer."""
     return f"customer:{customer_id}"
+
+
+def charge(charge_id: str) -> str:
+    """The target of what went back of a charge."""
+    return f"charge:{charge_id}"
 
 
 def leaving(customer_id: str) -> str:
@@ -180,14 +187,14 @@ EVENTS: dict[str, tuple[frozenset[Part], str]] = {
     "invoice.marked_uncollectible": (_BILLED, "given up"),
     "invoice.overdue": (_BILLED, "sent by e-mail and not paid in time"),
     "invoice.will_be_due": (_INVOICES, "sent by e-mail and due soon"),
-    "charge.refunded": (_BILLED, "money went back; refund.created says no more, and names no customer"),
-    "refund.updated": (_BILLED, "names its charge, not its customer"),
-    "refund.failed": (_BILLED, "the money came back to us"),
-    "charge.dispute.created": (_BILLED, "names its charge, not its customer"),
-    "charge.dispute.updated": (_BILLED, "names its charge, not its customer"),
-    "charge.dispute.closed": (_BILLED, "won or lost; some settings end the subscription"),
-    "charge.dispute.funds_withdrawn": (_BILLED, "names its charge, not its customer"),
-    "charge.dispute.funds_reinstated": (_BILLED, "names its charge, not its customer"),
+    "charge.refunded": (_NOTHING, "money went back; refund.created says no more"),
+    "refund.updated": (_NOTHING, "it arrived, or is on its way"),
+    "refund.failed": (_NOTHING, "the money came back to us"),
+    "charge.dispute.created": (_NOTHING, "the bank has taken the money"),
+    "charge.dispute.updated": (_NOTHING, "evidence, or an inquiry that became a dispute"),
+    "charge.dispute.closed": (_NOTHING, "won or lost"),
+    "charge.dispute.funds_withdrawn": (_NOTHING, "an inquiry became a dispute"),
+    "charge.dispute.funds_reinstated": (_NOTHING, "it was won"),
     "payment_method.attached": (_CUSTOMER, "a new card"),
     "payment_method.detached": (_CUSTOMER, "a card is gone"),
     "payment_method.updated": (frozenset({Part.CUSTOMER, Part.SUBSCRIPTIONS}), "expiry or address"),

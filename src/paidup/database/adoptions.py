@@ -16,13 +16,14 @@ from sqlalchemy import delete, false, literal, select
 from sqlalchemy.orm import Session
 
 from paidup.core.differences import Difference
-from paidup.database import bulk, store
+from paidup.database import bulk, reversals, store
 from paidup.database.rows import Row, customer_row
 from paidup.database.tables import (
     Adoption,
     Customer,
     Invoice,
     OwnerMapping,
+    Reversal,
     Subscription,
     SubscriptionItem,
     SyncTarget,
@@ -146,7 +147,13 @@ def publish(session: Session, *, livemode: bool, now: datetime, most: int) -> Pu
         .on_conflict_do_nothing()
     )
     # They are nobody's until this transaction ends: no worker writes these rows beside us.
-    store.save_past_due_since_of(session, bulk.among(session, Subscription.customer_id, sorted(filter(None, adopted))))
+    theirs = sorted(filter(None, adopted))
+    store.save_past_due_since_of(session, bulk.among(session, Subscription.customer_id, theirs))
+    reversals.mark_those(
+        session,
+        bulk.among(session, Reversal.customer_id, theirs),
+        bulk.among(session, Subscription.customer_id, theirs),
+    )
     refused = [each for each in batch if each.id not in adopted]
     _discard_rows(session, [each.id for each in refused])
     moved = _moved(session, {f"customer:{each.id}": each.fetched_at for each in batch if each.id in adopted})

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from paidup.core.health import Facts, Refused
 from paidup.database import migrate, reconciliations
 from paidup.database.engine import Database
-from paidup.database.tables import RefusedWebhook, StoredChange, StoredEvent, SyncTarget
+from paidup.database.tables import OwnerMapping, RefusedWebhook, Reversal, StoredChange, StoredEvent, SyncTarget
 
 _LAG_WINDOW = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_WEEK = timedelta(days=7)
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _STATES = ("pending", "done", "ignored", "failed")
 
@@ -52,6 +53,18 @@ def gather(
             refused=tuple(
                 Refused(row.reason, row.count, row.first_at, row.last_at, row.detail)
                 for row in session.scalars(select(RefusedWebhook).order_by(RefusedWebhook.last_at.desc()))
+            ),
+            unresolved_ours=_count(
+                session,
+                Reversal,
+                and_(
+                    Reversal.invoice_id.is_(None),
+                    Reversal.created >= now - _WEEK,
+                    Reversal.customer_id.in_(select(OwnerMapping.customer_id)),
+                ),
+            ),
+            unresolved_others=_count(
+                session, Reversal, and_(Reversal.customer_id.is_(None), Reversal.created >= now - _WEEK)
             ),
             configured_secrets=secrets,
             secrets={

@@ -24,6 +24,8 @@ _MODELS: dict[str, type[tables.Base]] = {
     "customer": Customer,
     "subscription": Subscription,
     "invoice": Invoice,
+    "refund": tables.Reversal,
+    "dispute": tables.Reversal,
 }
 
 

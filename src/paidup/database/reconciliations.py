@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -150,7 +150,10 @@ def drop_overtaken(session: Session, lease: Lease) -> int:
     on_its_way = (
         select(StoredEvent.id)
         .where(
-            StoredEvent.target == "customer:" + FoundDifference.customer_id,
+            or_(
+                StoredEvent.target == "customer:" + FoundDifference.customer_id,
+                StoredEvent.target == FoundDifference.kind + ":" + FoundDifference.object_id,
+            ),
             StoredEvent.received_at >= FoundDifference.found_at,
         )
         .exists()

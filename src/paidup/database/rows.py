@@ -8,6 +8,7 @@ from typing import Any
 
 from paidup.core import parse
 from paidup.core.invoice import Invoice
+from paidup.core.reversal import Reversal
 from paidup.core.subscription import Subscription
 
 Json = Mapping[str, Any]
@@ -87,6 +88,26 @@ def invoice_row(body: Json, *, synced_at: datetime) -> Row:
         "finalized_at": invoice.finalized_at,
         "paid_at": invoice.paid_at,
         "livemode": invoice.livemode,
+        "snapshot": dict(body),
+        "synced_at": synced_at,
+    }
+
+
+def reversal_row(reversal: Reversal, body: Json, *, synced_at: datetime) -> Row:
+    """The row of a refund or a dispute."""
+    return {
+        "id": reversal.id,
+        "kind": reversal.kind,
+        "charge_id": reversal.charge,
+        "payment_intent_id": reversal.payment_intent,
+        "customer_id": reversal.customer,
+        "invoice_id": reversal.invoice,
+        "amount": reversal.amount,
+        "currency": reversal.currency,
+        "status": reversal.status,
+        "reason": reversal.reason,
+        "created": reversal.created,
+        "livemode": reversal.livemode,
         "snapshot": dict(body),
         "synced_at": synced_at,
     }

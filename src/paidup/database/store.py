@@ -56,7 +56,7 @@ def save_customer(session: Session, body: Json, *, owner: str, livemode: bool, s
         )
         return
     row = customer_row(body, owner=owner, livemode=livemode, synced_at=synced_at)
-    _upsert(session, tables.Customer, [row])
+    upsert(session, tables.Customer, [row])
 
 
 def forget_customer(session: Session, customer_id: str) -> None:
@@ -79,8 +79,8 @@ def save_subscriptions(
         subscription = parse.subscription(body)
         rows.append(subscription_row(subscription, body, plan=plans.get(subscription.id), synced_at=synced_at))
         items.extend(item_rows(subscription, synced_at=synced_at))
-    _upsert(session, tables.Subscription, rows)
-    _upsert(session, tables.SubscriptionItem, items)
+    upsert(session, tables.Subscription, rows)
+    upsert(session, tables.SubscriptionItem, items)
     if rows:
         session.execute(
             delete(tables.SubscriptionItem).where(
@@ -93,7 +93,7 @@ def save_subscriptions(
 def save_invoices(session: Session, customer_id: str, bodies: Sequence[Json], *, synced_at: datetime) -> None:
     """Store all invoices of a customer; one that Stripe no longer has (a deleted draft) goes."""
     rows = [invoice_row(body, synced_at=synced_at) for body in bodies]
-    _upsert(session, tables.Invoice, rows)
+    upsert(session, tables.Invoice, rows)
     session.execute(
         delete(tables.Invoice).where(tables.Invoice.customer_id == customer_id, tables.Invoice.synced_at != synced_at)
     )
@@ -201,7 +201,7 @@ def save_product(session: Session, product_id: str, body: Json | None, *, livemo
         )
         return
     row = product_row(body, livemode=livemode, synced_at=synced_at)
-    _upsert(session, tables.Product, [row])
+    upsert(session, tables.Product, [row])
 
 
 def save_price(session: Session, price_id: str, body: Json | None, *, livemode: bool, synced_at: datetime) -> None:
@@ -214,7 +214,7 @@ def save_price(session: Session, price_id: str, body: Json | None, *, livemode: 
         )
         return
     row = price_row(body, livemode=livemode, synced_at=synced_at)
-    _upsert(session, tables.Price, [row])
+    upsert(session, tables.Price, [row])
 
 
 def known(session: Session, customer_id: str) -> Known:
@@ -223,7 +223,7 @@ def known(session: Session, customer_id: str) -> Known:
     invoices = session.scalars(select(tables.Invoice).where(tables.Invoice.customer_id == customer_id))
     return Known(
         subscriptions={row.id: as_subscription(row) for row in subscriptions},
-        invoices={row.id: parse.invoice(row.snapshot) for row in invoices},
+        invoices={row.id: as_invoice(row) for row in invoices},
     )
 
 
@@ -250,13 +250,13 @@ def invoices_of(
         place = tuple_(tables.Invoice.created, tables.Invoice.id)
         query = query.where(place < tuple_(literal(before.created, tables.Invoice.created.type), literal(before.id)))
     rows = session.scalars(query.order_by(tables.Invoice.created.desc(), tables.Invoice.id.desc()).limit(limit))
-    return [parse.invoice(row.snapshot) for row in rows]
+    return [as_invoice(row) for row in rows]
 
 
 def invoice_of(session: Session, owner: str, invoice_id: str, *, livemode: bool) -> Invoice | None:
     """An invoice of this very owner; None for one that is unknown or somebody else's."""
     row = session.scalars(_invoices(owner, livemode=livemode).where(tables.Invoice.id == invoice_id)).one_or_none()
-    return parse.invoice(row.snapshot) if row else None
+    return as_invoice(row) if row else None
 
 
 def open_invoices_of(session: Session, owner: str, subscription_id: str, *, livemode: bool) -> list[Invoice]:
@@ -266,7 +266,7 @@ def open_invoices_of(session: Session, owner: str, subscription_id: str, *, live
             tables.Invoice.subscription_id == subscription_id, tables.Invoice.status == "open"
         )
     )
-    return [parse.invoice(row.snapshot) for row in rows]
+    return [as_invoice(row) for row in rows]
 
 
 def _invoices(owner: str, *, livemode: bool) -> Select[tables.Invoice]:
@@ -317,14 +317,30 @@ def holder_of(session: Session, kind: str, object_id: str) -> str | None:
             return None
 
 
+def subscription_of(session: Session, invoice_id: str) -> str | None:
+    """The subscription that an invoice we know bills."""
+    return session.scalars(select(tables.Invoice.subscription_id).where(tables.Invoice.id == invoice_id)).one_or_none()
+
+
 def as_subscription(row: tables.Subscription) -> Subscription:
     """A subscription from its row."""
     return parse.subscription(
-        row.snapshot, plan=row.plan, past_due_since=row.past_due_since, awaits_first_payment=row.awaits_first_payment
+        row.snapshot,
+        plan=row.plan,
+        past_due_since=row.past_due_since,
+        awaits_first_payment=row.awaits_first_payment,
+        refunded=row.refunded,
+        disputed=row.disputed,
     )
 
 
-def _upsert(session: Session, model: type[tables.Base], rows: Sequence[dict[str, Any]]) -> None:
+def as_invoice(row: tables.Invoice) -> Invoice:
+    """An invoice from its row."""
+    return parse.invoice(row.snapshot, amount_refunded=row.amount_refunded, dispute=row.dispute)
+
+
+def upsert(session: Session, model: type[tables.Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Store rows by their id, in place of those that are there."""
     for chunk in _chunks(rows):
         statement = insert(session, model).values(chunk)
         columns = [name for name in chunk[0] if name != "id"]

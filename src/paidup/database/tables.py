@@ -142,7 +142,8 @@ class Subscription(Base):
     A Stripe subscription.
 
     `plan` is the plan it was last seen on; `past_due_since` is when the oldest of its open, failed invoices fell due;
-    `awaits_first_payment` while its first invoice was never paid, though Stripe calls it active.
+    `awaits_first_payment` while its first invoice was never paid, though Stripe calls it active. `refunded` and
+    `disputed` say that what was paid for it went back.
     """
 
     __tablename__ = "billing_subscriptions"
@@ -159,6 +160,8 @@ class Subscription(Base):
     ended_at: Mapped[datetime | None]
     past_due_since: Mapped[datetime | None]
     awaits_first_payment: Mapped[bool] = mapped_column(default=False, server_default=false())
+    refunded: Mapped[bool] = mapped_column(default=False, server_default=false())
+    disputed: Mapped[bool] = mapped_column(default=False, server_default=false())
     created: Mapped[datetime] = mapped_column(index=True)
     livemode: Mapped[bool]
     snapshot: Mapped[dict[str, Any]]
@@ -182,7 +185,11 @@ class SubscriptionItem(Base):
 
 
 class Invoice(Base):
-    """A Stripe invoice. Amounts are in minor units of `currency`."""
+    """
+    A Stripe invoice. Amounts are in minor units of `currency`.
+
+    `amount_refunded` and `dispute` come from its reversals: Stripe's invoice says nothing of them.
+    """
 
     __tablename__ = "billing_invoices"
 
@@ -197,6 +204,8 @@ class Invoice(Base):
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]
     attempt_count: Mapped[int]
+    amount_refunded: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    dispute: Mapped[str | None] = mapped_column(String(64))
     created: Mapped[datetime] = mapped_column(index=True)
     finalized_at: Mapped[datetime | None]
     paid_at: Mapped[datetime | None]
@@ -205,6 +214,31 @@ class Invoice(Base):
     synced_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_billing_invoices_customer_id_created", "customer_id", "created"),)
+
+
+class Reversal(Base):
+    """
+    A refund or a dispute, of anybody's charge: so that it is told once, and asked for no more.
+
+    `customer_id` is None when the charge has none, `invoice_id` when it paid no invoice. `amount` is in minor units.
+    """
+
+    __tablename__ = "billing_reversals"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    charge_id: Mapped[str] = mapped_column(_Id, index=True)
+    payment_intent_id: Mapped[str | None] = mapped_column(_Id)
+    customer_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    invoice_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    amount: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    status: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    created: Mapped[datetime] = mapped_column(index=True)
+    livemode: Mapped[bool]
+    snapshot: Mapped[dict[str, Any]]
+    synced_at: Mapped[datetime]
 
 
 class StoredEvent(Base):

@@ -1,5 +1,5 @@
 """
-One verb: compare what is stored with what Stripe has, of one customer, product or price, and be sure of it.
+One verb: compare what is stored with what Stripe has, of one customer, charge, product or price, and be sure of it.
 
 A page of a list is minutes old by the time it is read, and rows move meanwhile. So a difference counts only when it is
 still there against a fresh fetch, and when nothing was asked for or applied between the two looks at the target.
@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from paidup import reversals
 from paidup.core import parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.differences import EXISTS, Difference, between
 from paidup.database import mirror
+from paidup.database import reversals as stored_reversals
 from paidup.database.engine import Database
 from paidup.database.rows import (
     Row,
@@ -25,6 +27,7 @@ from paidup.database.rows import (
     item_rows,
     price_row,
     product_row,
+    reversal_row,
     subscription_row,
 )
 from paidup.errors import StripeNotFound
@@ -137,6 +140,27 @@ class Comparison:
             gone = ours is None or ours["deleted"]
             return Verdict([] if gone else [Difference(kind, object_id, None, EXISTS, "yes", "no")])
         return Verdict(between(kind, object_id, ours, self.expected(kind, body, at=at)))
+
+    def of_charge(self, charge_id: str) -> Verdict:
+        """What differs of a charge's refunds and disputes. Raises StripeError."""
+        target = targets.charge(charge_id)
+        with self._database.read() as session:
+            before = mirror.position(session, target)
+            known = stored_reversals.of_charge(session, charge_id)
+        if before.in_flight:
+            return Verdict(in_flight=True)
+        charge, at = reversals.fetch(self._gateway, charge_id, known, livemode=self._livemode), self._clock()
+        with self._database.read() as session:
+            rows = mirror.by_id(session, "refund", [each.id for each, _ in charge.found])
+            if mirror.position(session, target) != before:
+                return Verdict(in_flight=True)
+        return Verdict(
+            [
+                replace(difference, kind="charge", object=charge_id, field=f"{each.id}.{difference.field}")
+                for each, body in charge.found
+                for difference in between(each.kind, each.id, rows.get(each.id), reversal_row(each, body, synced_at=at))
+            ]
+        )
 
     def _fetch(self, customer_id: str) -> _Fresh:
         customer = self._gateway.find_customer(customer_id)

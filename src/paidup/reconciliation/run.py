@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -20,12 +20,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from paidup import inbox
-from paidup.core import targets
+from paidup.core import parse, targets
 from paidup.core.differences import Difference
 from paidup.core.place import Place
-from paidup.core.reconciliation import CATALOG, LISTED, Progress
+from paidup.core.reconciliation import CATALOG, LISTED, REVERSALS, Progress
 from paidup.database import adoptions, mirror, reconciliations
 from paidup.database.engine import Database
+from paidup.database.rows import Row
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.comparison import Comparison, Verdict
 from paidup.reconciliation.mending import Mender
@@ -45,6 +46,8 @@ _CHUNK = 24
 _BATCH = 500
 _LOOK_SECONDS = 0.5
 _RENEW_SECONDS = 30.0
+_REVERSALS_BACK = timedelta(days=365)
+"""A dispute comes within four months of its payment, and is decided within some more."""
 
 
 class Interrupted(Exception):
@@ -84,7 +87,7 @@ class Run:
         self._on_progress = on_progress
         self._stopping = stopping
         self._adopts = fix and owner_of is not None
-        self._places = {kind: Place.read(lease.cursors.get(kind)) for kind in (*CATALOG, *LISTED)}
+        self._places = {kind: Place.read(lease.cursors.get(kind)) for kind in (*CATALOG, *LISTED, *REVERSALS)}
         self._arrived = threading.Event()
         self._looked_when: dict[str, tuple[int, datetime]] = {}
         self._counts: Json = {"read": {}, "compared": {}, "imported": {}} | lease.counts
@@ -122,6 +125,9 @@ class Run:
                     self._compare_catalog(kind, pages[kind])
             self._compare_listed({kind: pages[kind] for kind in LISTED if kind in pages})
             self._take_in()
+            for kind in REVERSALS:
+                if not self._places[kind].is_done:
+                    self._compare_reversals(kind)
             with self._database.read() as session:
                 late = mirror.late_marks(session, livemode=self._livemode)
             self._look(targets.customer(each) for each in late)
@@ -151,6 +157,26 @@ class Run:
             gone = mirror.ids(session, kind, livemode=self._livemode) - seen
         self._look(f"{kind}:{each}" for each in sorted(gone))
         self._counts["read"][kind] = self._counts["compared"][kind] = len(seen)
+        self._places[kind] = Place(is_done=True)
+        self._advance()
+
+    def _compare_reversals(self, kind: str) -> None:
+        """Refunds or disputes of the last year: of each charge that has one we don't know, or know otherwise."""
+        since = self._clock() - _REVERSALS_BACK
+        count = 0
+        with Pages(self._gateway, kind, since=since, clock=self._clock) as pages:
+            for page in pages:
+                with self._database.read() as session:
+                    rows = mirror.by_id(session, kind, [body["id"] for body in page.bodies])
+                self._look(
+                    targets.charge(charge)
+                    for body in page.bodies
+                    if (charge := parse.reference(body["charge"])) and _is_other(rows.get(body["id"]), body)
+                )
+                count += len(page.bodies)
+                self._advance()
+                self._tell(kind, count)
+        self._counts["read"][kind] = self._counts["compared"][kind] = count
         self._places[kind] = Place(is_done=True)
         self._advance()
 
@@ -240,7 +266,8 @@ class Run:
 
     def _verdict(self, target: str) -> Verdict:
         kind, object_id = targets.split(target)
-        look = self._comparison.of_customer if kind == "customer" else partial(self._comparison.of_catalog, kind)
+        looks = {"customer": self._comparison.of_customer, "charge": self._comparison.of_charge}
+        look = looks.get(kind) or partial(self._comparison.of_catalog, kind)
         with in_background():
             return patiently(partial(look, object_id), self._stopping)
 
@@ -325,3 +352,8 @@ class Run:
     def _tell(self, phase: str, done: int) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(phase, done, self._expected.get(phase)))
+
+
+def _is_other(row: Row | None, body: Json) -> bool:
+    """Is a refund or a dispute not known, or known otherwise?"""
+    return row is None or (row["status"], row["amount"]) != (body["status"], body["amount"])

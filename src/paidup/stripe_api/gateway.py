@@ -34,6 +34,8 @@ _LISTS: Mapping[str, tuple[str, Params]] = {
     "customer": ("/v1/customers", {"expand": ["data.invoice_settings.default_payment_method"]}),
     "subscription": ("/v1/subscriptions", {"status": "all", "expand": ["data.default_payment_method"]}),
     "invoice": ("/v1/invoices", {}),
+    "refund": ("/v1/refunds", {}),
+    "dispute": ("/v1/disputes", {}),
     "event": ("/v1/events", {}),
 }
 """Where everything of a kind is listed, and in which shape."""
@@ -274,7 +276,6 @@ class Gateway:
     def customer_of(self, kind: str, object_id: str) -> str | None:
         """Whose an object is, by Stripe's name of its kind; None when it is nobody's, or gone."""
         retrieve: dict[str, Callable[[str], StripeObject]] = {
-            "charge": self._v1.charges.retrieve,
             "checkout.session": self._v1.checkout.sessions.retrieve,
             "invoice": self._v1.invoices.retrieve,
             "payment_method": self._v1.payment_methods.retrieve,
@@ -286,6 +287,43 @@ class Gateway:
                 return reference(_plain(retrieve[kind](object_id)).get("customer"))
         except StripeNotFound:
             return None
+
+    # money that went back
+
+    def retrieve_charge(self, charge_id: str) -> Json:
+        """A charge as it is now."""
+        with translated(f"read charge {charge_id}"):
+            return _plain(self._v1.charges.retrieve(charge_id))
+
+    def charge_of(self, kind: str, object_id: str) -> str | None:
+        """Which charge a refund or a dispute is of; None when there is no such thing."""
+        retrieve: Callable[[str], StripeObject]
+        retrieve = self._v1.refunds.retrieve if kind == "refund" else self._v1.disputes.retrieve
+        try:
+            with translated(f"read {kind} {object_id}"):
+                return reference(_plain(retrieve(object_id)).get("charge"))
+        except StripeNotFound:
+            return None
+
+    def list_refunds(self, charge_id: str) -> list[Json]:
+        """Every refund of a charge."""
+        with translated(f"list the refunds of {charge_id}"):
+            page = self._v1.refunds.list({"charge": charge_id, "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def list_disputes(self, charge_id: str) -> list[Json]:
+        """Every dispute of a charge."""
+        with translated(f"list the disputes of {charge_id}"):
+            page = self._v1.disputes.list({"charge": charge_id, "limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
+    def invoice_paid_by(self, payment_intent_id: str) -> str | None:
+        """Which invoice a payment paid, wholly or in part; None when it paid none."""
+        with translated(f"find the invoice of {payment_intent_id}"):
+            page = self._v1.invoice_payments.list(
+                {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 1}
+            )
+            return reference(_plain(page.data[0])["invoice"]) if page.data else None
 
     # Checkout and portal
 

@@ -514,6 +514,8 @@ def _invoice(request: Request, invoice: Invoice) -> Mapping[str, Any]:
         "total": invoice.total,
         "amount_due": invoice.amount_due,
         "amount_paid": invoice.amount_paid,
+        "amount_refunded": invoice.amount_refunded,
+        "dispute": invoice.dispute,
         "currency": invoice.currency,
         "created": invoice.created.isoformat(),
         "page": request.url_for("billing_invoice", invoice_id=invoice.id).path,
