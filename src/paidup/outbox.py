@@ -70,7 +70,8 @@ def put(session: Session, changes: Iterable[Change], handlers: Handlers, *, now:
     waiting = {owner for owner in {row.owner for row in new} if _is_unfinished(session, owner, new[0].number, handlers)}
     for row in new:
         if row.kind in ALARMING:
-            logger.warning("%s: somebody should look at %s of %s", row.kind, row.subscription, row.customer)
+            subject = row.subscription or row.invoice or "it"
+            logger.warning("%s: somebody should look at %s of %s", row.kind, subject, row.customer)
         if row.owner in waiting:
             continue  # something earlier of this owner comes first; the workers go on from there
         error = _run_inside(session, row, handlers)

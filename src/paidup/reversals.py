@@ -23,6 +23,8 @@ class Reversed:
     """A charge with its refunds and disputes; nothing of one that Stripe does not have."""
 
     customer: str | None
+    subscription: str | None
+    """What it paid for, when its invoice was asked for just now."""
     is_whole: bool
     """Was all of it refunded?"""
     found: list[tuple[Reversal, Json]]
@@ -33,19 +35,20 @@ def fetch(gateway: Gateway, charge_id: str, known: Mapping[str, Reversal], *, li
     try:
         charge = gateway.retrieve_charge(charge_id)
     except StripeNotFound:
-        return Reversed(None, False, [])
+        return Reversed(None, None, False, [])
     kinds = {each.kind for each in known.values()}
     bodies: list[Json] = []
     if charge["amount_refunded"] or "refund" in kinds or charge["refunded"]:
         bodies += gateway.list_refunds(charge_id)
     if charge["disputed"] or "dispute" in kinds:
         bodies += gateway.list_disputes(charge_id)
-    invoice = next((each.invoice for each in known.values() if each.invoice), None)
+    invoice, subscription = next((each.invoice for each in known.values() if each.invoice), None), None
     intent = parse.reference(charge.get("payment_intent"))
-    if bodies and invoice is None and intent is not None:
-        invoice = gateway.invoice_paid_by(intent)
+    if bodies and invoice is None and intent is not None and (paid := gateway.invoice_paid_by(intent)) is not None:
+        invoice, subscription = paid["id"], parse.invoice_subscription(paid)
     return Reversed(
         customer=parse.reference(charge.get("customer")),
+        subscription=subscription,
         is_whole=bool(charge["refunded"]),
         found=[(parse.reversal(body, charge=charge, invoice=invoice, livemode=livemode), body) for body in bodies],
     )

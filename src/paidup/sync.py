@@ -239,6 +239,9 @@ class Synchroniser:
         with self._database.read() as session:
             known = stored_reversals.of_charge(session, charge_id)
         charge = reversals.fetch(self._gateway, charge_id, known, livemode=self._livemode)
+        if charge.customer and any(each.kind == "dispute" for each, _ in charge.found):
+            # Some accounts have Stripe end what is disputed. In a transaction of its own, as in `_lookup`.
+            self._request(targets.customer(charge.customer))
 
         def apply(session: Session) -> None:
             mapping = _mapping_of(session, charge.customer, for_update=True) if charge.customer else None
@@ -270,7 +273,8 @@ class Synchroniser:
                 reversal,
                 owner=owner,
                 customer=customer_id,
-                subscription=store.subscription_of(session, reversal.invoice) if reversal.invoice else None,
+                subscription=charge.subscription
+                or (store.subscription_of(session, reversal.invoice) if reversal.invoice else None),
                 is_whole=charge.is_whole,
                 now=now,
             )

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.person import FAILS_LATER, WORKS, Person
+from tests.acceptance.person import DISPUTED, FAILS_LATER, WORKS, Person
 from tests.support.starter import StarterApp
 
 
@@ -81,6 +81,17 @@ def test_what_the_card_on_file_cannot_pay_is_paid_on_stripes_page(ada: Person) -
     ada.go("/settings/billing")
     ada.sees_status("Active")
     ada.sees_no_banner()
+
+
+def test_a_payment_that_is_disputed_puts_the_plan_on_hold(ada: Person) -> None:
+    ada.choose("pro")
+    ada.pay(DISPUTED)
+    ada.page.wait_for_url("**/welcome**")
+    ada.go("/settings/billing")
+    ada.sees_banner("Pro is on hold")
+    ada.sees_plan("Free")
+    expect(ada.page.locator(".invoices tbody tr")).to_contain_text("Disputed")
+    assert not ada.has_reports()
 
 
 def test_the_next_invoice_is_shown_before_it_is_charged(ada: Person) -> None:

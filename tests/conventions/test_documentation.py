@@ -103,6 +103,8 @@ def _told(kind: str) -> set[str]:
             method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             if method in ("_add", "_add_invoice") and _is(node.args[0], kind):
                 names |= {str(each) for each in given} | ({"currency"} if method == "_add_invoice" else set())
+            elif isinstance(node.func, ast.Name) and node.func.id == "money" and _is(node.args[0], kind):
+                names |= {str(each) for each in given} | {"amount", "currency", "reason", "status", "charge"}
             elif "kind" in given and _is(given["kind"], kind) and isinstance(data := given.get("data"), ast.Dict):
                 names |= {str(each.value) for each in data.keys if isinstance(each, ast.Constant)}
     return names

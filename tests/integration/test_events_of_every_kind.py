@@ -109,4 +109,5 @@ def test_an_object_that_is_nobodys_is_ignored_with_the_reason(billing: Billing, 
 
 def test_what_can_be_looked_up_can_be_asked_for(billing: Billing) -> None:
     """Each kind in the registry has its call."""
-    assert [billing.gateway.customer_of(kind, f"{kind}_gone") for kind in sorted(targets.LOOKED_UP)] == [None] * 6
+    assert [billing.gateway.customer_of(kind, f"{kind}_gone") for kind in sorted(targets.LOOKED_UP)] == [None] * 5
+    assert [billing.gateway.charge_of(kind, f"{kind}_gone") for kind in sorted(targets.OF_A_CHARGE)] == [None] * 2

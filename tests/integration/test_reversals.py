@@ -136,6 +136,8 @@ def test_a_dispute_holds_access_until_it_is_won(
     assert invoice_of(billing).dispute == "needs_response"
     (dispute,) = client.v1.disputes.list().data
     (opened,) = [each for each in told if each.kind == "dispute.opened"]
+    assert access.subscription is not None
+    assert opened.subscription == access.subscription.id
     assert (opened.id, opened.owner, opened.invoice) == (f"dispute.opened:{dispute.id}", OWNER, invoice_of(billing).id)
     assert (opened.data["amount"], opened.data["reason"]) == (2900, "fraudulent")
 

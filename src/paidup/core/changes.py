@@ -110,36 +110,27 @@ def of_reversal(
 
     `is_whole` says whether all of the charge was refunded.
     """
-    data: dict[str, object] = {
-        "amount": after.amount,
-        "currency": after.currency,
-        "reason": after.reason,
-        "status": after.status,
-        "charge": after.charge,
-    }
+
+    def money(kind: str, **more: object) -> list[Change]:
+        data = {
+            "amount": after.amount,
+            "currency": after.currency,
+            "reason": after.reason,
+            "status": after.status,
+            "charge": after.charge,
+        }
+        id = f"{kind}:{after.id}"
+        return [Change(id, kind, owner, customer, subscription, after.invoice, data | more, now)]
+
     if after.gives_back and not (before and before.gives_back):
-        kind = "invoice.refunded"
-        data["is_whole"] = is_whole
-    elif before and before.gives_back and not after.gives_back:
-        kind = "refund.failed"
-    elif after.is_open_dispute and not (before and before.is_open_dispute):
-        kind = "dispute.opened"
-    elif after.is_decided_dispute and not (before and before.is_decided_dispute):
-        kind = "dispute.closed"
-    else:
-        return []
-    return [
-        Change(
-            id=f"{kind}:{after.id}",
-            kind=kind,
-            owner=owner,
-            customer=customer,
-            subscription=subscription,
-            invoice=after.invoice,
-            data=data,
-            created=now,
-        )
-    ]
+        return money("invoice.refunded", is_whole=is_whole)
+    if before and before.gives_back and not after.gives_back:
+        return money("refund.failed")
+    if after.is_open_dispute and not (before and before.is_open_dispute):
+        return money("dispute.opened")
+    if after.is_decided_dispute and not (before and before.is_decided_dispute):
+        return money("dispute.closed")
+    return []
 
 
 class _Finder:

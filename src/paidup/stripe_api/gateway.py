@@ -317,13 +317,17 @@ class Gateway:
             page = self._v1.disputes.list({"charge": charge_id, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
 
-    def invoice_paid_by(self, payment_intent_id: str) -> str | None:
-        """Which invoice a payment paid, wholly or in part; None when it paid none."""
+    def invoice_paid_by(self, payment_intent_id: str) -> Json | None:
+        """The invoice that a payment paid, wholly or in part; None when it paid none."""
         with translated(f"find the invoice of {payment_intent_id}"):
             page = self._v1.invoice_payments.list(
-                {"payment": {"type": "payment_intent", "payment_intent": payment_intent_id}, "limit": 1}
+                {
+                    "payment": {"type": "payment_intent", "payment_intent": payment_intent_id},
+                    "limit": 1,
+                    "expand": ["data.invoice"],
+                }
             )
-            return reference(_plain(page.data[0])["invoice"]) if page.data else None
+            return cast(Json, _plain(page.data[0])["invoice"]) if page.data else None
 
     # Checkout and portal
 
