@@ -71,6 +71,7 @@ from paidup.errors import (
 )
 from paidup.inbox import Receipt
 from paidup.reconciliation.missed import Filled
+from paidup.refunding import Unused
 from paidup.settings import Settings
 from paidup.web.owner import Owner
 from paidup.worker import Worker
@@ -152,6 +153,7 @@ __all__ = [
     "UnknownDiscount",
     "UnknownInterval",
     "UnknownPlan",
+    "Unused",
     "UpcomingInvoice",
     "UpcomingLine",
     "Worker",

@@ -18,6 +18,7 @@ from paidup.ending import PauseKind, When
 from paidup.inbox import Receipt
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled
+from paidup.refunding import Unused
 
 
 class AsyncBilling:
@@ -178,12 +179,24 @@ class AsyncBilling:
         when: When = "period_end",
         feedback: str | None = None,
         comment: str | None = None,
+        refund_unused: bool = False,
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """See `Billing.cancel`."""
         return await asyncio.to_thread(
-            self.billing.cancel, owner, group=group, when=when, feedback=feedback, comment=comment, wait=wait
+            self.billing.cancel,
+            owner,
+            group=group,
+            when=when,
+            feedback=feedback,
+            comment=comment,
+            refund_unused=refund_unused,
+            wait=wait,
         )
+
+    async def unused(self, owner: str, *, group: str | None = None) -> Unused | None:
+        """See `Billing.unused`."""
+        return await asyncio.to_thread(self.billing.unused, owner, group=group)
 
     async def resume(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)

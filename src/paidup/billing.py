@@ -62,6 +62,7 @@ from paidup.quotes import Quotes
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled, MissedEvents
 from paidup.reconciliation.reconciler import Reconciler
+from paidup.refunding import Unused
 from paidup.refusals import Refusals
 from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
@@ -519,19 +520,38 @@ class Billing:
         when: When = "period_end",
         feedback: str | None = None,
         comment: str | None = None,
+        refund_unused: bool = False,
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """
         End the owner's subscription at the end of what is paid for, or now; how it stands then.
 
-        `feedback` is one of Stripe's values, `comment` the owner's own words, at most 1,000 characters. Ended now, it
-        gives nothing back, and nothing more is collected: its open invoices and its drafts are voided. Ended at the
-        end of the period, invoices stay what they are. Repeating the call is safe, and finishes what was interrupted;
-        one that has ended already may be canceled `now` again. Raises SubscriptionRefused, InvalidRequest, StripeError.
+        `feedback` is one of Stripe's values, `comment` the owner's own words, at most 1,000 characters. Ended now,
+        nothing more is collected: its open invoices and its drafts are voided. With `refund_unused` what `unused` tells
+        goes back to where it was paid from, else nothing is given back. Ended at the end of the period, invoices stay
+        what they are. Repeating the call is safe, and finishes what was interrupted; one that has ended already may be
+        canceled `now` again. Raises SubscriptionRefused, InvalidRequest, StripeError.
         """
-        found = self._ending.cancel(owner, group=group, when=when, feedback=feedback, comment=comment, wait=wait)
+        found = self._ending.cancel(
+            owner,
+            group=group,
+            when=when,
+            feedback=feedback,
+            comment=comment,
+            refund_unused=refund_unused,
+            wait=wait,
+        )
         self._wake_up.give()
         return found
+
+    def unused(self, owner: str, *, group: str | None = None) -> Unused | None:
+        """
+        What is left of the owner's paid period: what `cancel(when="now", refund_unused=True)` would give back now.
+
+        Stripe's own proration, with taxes and discounts, and at most what was paid for this period and not refunded
+        since. None without a subscription that runs. Raises SubscriptionRefused for several, and StripeError.
+        """
+        return self._ending.unused(owner, group=group)
 
     def resume(self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)) -> Subscription:
         """

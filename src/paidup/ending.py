@@ -32,6 +32,7 @@ from paidup.errors import (
     SubscriptionRefused,
 )
 from paidup.giving_up import void
+from paidup.refunding import Refunding, Unused
 from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run, to_stop
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
@@ -78,6 +79,7 @@ class Ending:
         self._livemode = livemode
         self._clock = clock
         self._returns = returns
+        self._refunding = Refunding(gateway)
 
     def cancel(
         self,
@@ -87,6 +89,7 @@ class Ending:
         when: When,
         feedback: str | None,
         comment: str | None,
+        refund_unused: bool,
         wait: timedelta,
     ) -> Subscription:
         """
@@ -104,11 +107,27 @@ class Ending:
                 plan = partial(to_end_now, details=details)
             case _:
                 raise InvalidRequest(f"nothing ends {when!r}", remedy="choose period_end or now")
+        if refund_unused and when != "now":
+            raise InvalidRequest("what is left of the period is used up by its end", remedy="cancel it now")
         chosen = self._choose(owner, group, wait)
+        if refund_unused and not (live := self._look(chosen.id).subscription).has_ended:
+            self._refunding.note(live)
         standing = self._carry_out(chosen, plan)
         if standing.subscription.has_ended:
             self._give_up_what_is_owed(chosen.id)
+        if refund_unused:
+            for charge in self._refunding.give_back(self._look(chosen.id).subscription):
+                self._synchronise(targets.charge(charge), wait)
         return self._as_it_is_now(owner, chosen, standing, wait)
+
+    def unused(self, owner: str, *, group: str | None) -> Unused | None:
+        """What canceling now would give back; None without a subscription that runs. Raises StripeError."""
+        check_owner(owner)
+        found = self._known(owner, group)
+        if found is None or found.has_ended:
+            return None
+        subscription = self._look(found.id).subscription
+        return None if subscription.has_ended else self._refunding.unused(subscription)
 
     def resume(self, owner: str, *, group: str | None, wait: timedelta) -> Subscription:
         """Let the owner's subscription go on. Raises SubscriptionRefused, InvalidRequest, StripeError."""
@@ -167,7 +186,7 @@ class Ending:
     def _learn(self, owner: str, wait: timedelta) -> None:
         with self._database.read() as session:
             customer = store.customer_of(session, owner, livemode=self._livemode)
-        if customer is not None and not self._synchronise(customer.id, wait):
+        if customer is not None and not self._synchronise(targets.customer(customer.id), wait):
             raise StripeUnavailable("Stripe could not be asked in time", remedy="try again in a moment")
 
     # what to do
@@ -216,7 +235,7 @@ class Ending:
     # what came of it
 
     def _as_it_is_now(self, owner: str, chosen: Subscription, standing: Standing, wait: timedelta) -> Subscription:
-        if self._synchronise(chosen.customer, wait):
+        if self._synchronise(targets.customer(chosen.customer), wait):
             with self._database.read() as session:
                 for each in store.subscriptions_of(session, owner, livemode=self._livemode):
                     if each.id == chosen.id:
@@ -224,9 +243,9 @@ class Ending:
         # The target stays dirty and the workers go on; until then Stripe's own answer tells.
         return replace(standing.subscription, plan=chosen.plan, past_due_since=chosen.past_due_since)
 
-    def _synchronise(self, customer_id: str, wait: timedelta) -> bool:
+    def _synchronise(self, target: str, wait: timedelta) -> bool:
         """Within `wait`; in a thread, because the SDK's own timeouts and retries may take a minute."""
-        asked = self._returns.submit(self._synchroniser.now, targets.customer(customer_id), wait=wait)
+        asked = self._returns.submit(self._synchroniser.now, target, wait=wait)
         try:
             return asked.result(wait.total_seconds())
         except (StripeError, TimeoutError):

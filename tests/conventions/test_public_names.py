@@ -85,6 +85,7 @@ NAMES = [
     "UnknownDiscount",
     "UnknownInterval",
     "UnknownPlan",
+    "Unused",
     "UpcomingInvoice",
     "UpcomingLine",
     "Worker",

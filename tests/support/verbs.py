@@ -165,6 +165,8 @@ VERBS: dict[str, Verb] = {
     "cancel": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, feedback="unused")),
     "cancel a planned change": Verb("cancel", a_planned_change, lambda b, _: b.cancel(OWNER)),
     "cancel now": Verb("cancel", somebody_who_is_late, lambda b, _: b.cancel(OWNER, when="now")),
+    "cancel and refund": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, when="now", refund_unused=True)),
+    "unused": Verb("unused", a_subscriber, lambda b, _: b.unused(OWNER)),
     "resume": Verb("resume", somebody_who_cancels, lambda b, _: b.resume(OWNER)),
     "end a pause": Verb("resume", somebody_who_pauses, lambda b, _: b.resume(OWNER)),
     "pause": Verb("pause", a_subscriber, lambda b, _: b.pause(OWNER)),
@@ -244,7 +246,7 @@ def _here(billing: Billing) -> dict[str, Any]:
                 "owners": rows(OwnerMapping.owner, OwnerMapping.customer_id.is_not(None)),
                 "customers": rows(Customer.owner, Customer.email, Customer.name, Customer.deleted),
                 "subscriptions": rows(Subscription.status, Subscription.plan),
-                "invoices": rows(Invoice.status),
+                "invoices": rows(Invoice.status, Invoice.amount_refunded),
                 "checkouts": rows(CheckoutIntent.owner, CheckoutIntent.plan, CheckoutIntent.state),
                 "quotes": rows(StoredQuote.state),
                 "waiting": [

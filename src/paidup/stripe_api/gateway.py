@@ -329,6 +329,17 @@ class Gateway:
             )
             return cast(Json, _plain(page.data[0])["invoice"]) if page.data else None
 
+    def charge_of_payment(self, payment_intent_id: str) -> Json | None:
+        """The last charge of a payment as it is now; None before there was one."""
+        with translated(f"read payment {payment_intent_id}"):
+            found = _plain(self._v1.payment_intents.retrieve(payment_intent_id, params={"expand": ["latest_charge"]}))
+        return cast("Json | None", found["latest_charge"])
+
+    def create_refund(self, params: Params, *, idempotency_key: str) -> Json:
+        """Give back a payment or a part of it, once per key."""
+        with translated("refund a payment"):
+            return _plain(self._v1.refunds.create(cast(Any, params), {"idempotency_key": idempotency_key}))
+
     # Checkout and portal
 
     def create_checkout_session(self, params: Params, *, idempotency_key: str) -> Json:

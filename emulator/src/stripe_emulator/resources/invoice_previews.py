@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, pausing, schedules, taxes, upcoming
+from stripe_emulator.billing import changing_plans, discounts, invoicing, lines, pausing, schedules, taxes, upcoming
 from stripe_emulator.billing.subscribing import Terms, build, first_lines, starts_free
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply
@@ -128,6 +128,10 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
     if "resume_at" in details:
         return _of_resumption(engine, subscription, details)
     behavior = details.get("proration_behavior", "create_prorations")
+    if details.get("cancel_now", False):
+        if behavior != "none":
+            changing_plans.credit_unused_time(engine, subscription)
+        return _of_pending(engine, subscription)
     if details:
         before = subscription["latest_invoice"]
         with engine.changing(subscription, None):
