@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from paidup import fast_json, gate, inbox, outbox
 from paidup.account import Account
-from paidup.catalog.apply import Step, push
+from paidup.catalog.apply import Step, portal_drift, push
 from paidup.catalog.file import load
 from paidup.changing import Changing
 from paidup.checkout import Checkout, Checkouts
@@ -153,6 +153,7 @@ class Billing:
             catalog=self.catalog,
             livemode=self._livemode,
             clock=clock,
+            also=lambda: portal_drift(self.catalog, self.gateway),
         )
         self._customers = Customers(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
         self._checkouts = Checkouts(

@@ -112,6 +112,20 @@ class CatalogError(_ConfigurationError):
     _subject = "plans file"
 
 
+class PortalDiffers(BillingError):
+    """Stripe took the portal's configuration, and answered with another one: `fields` names what is not as asked."""
+
+    code = "portal_differs"
+    status = 502
+
+    def __init__(self, message: str, *, fields: Sequence[str], remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.fields = tuple(fields)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {"fields": list(self.fields)}
+
+
 class DatabaseUnavailable(BillingError):
     """The database did not answer. Nothing was stored."""
 

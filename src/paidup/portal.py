@@ -99,8 +99,26 @@ def _flow_data(flow: str, subscription: Subscription | None, return_url: str) ->
     if flow != "payment_method_update":
         if subscription is None or not subscription.is_live:
             raise SubscriptionRefused("there is no subscription", action="checkout", remedy="start a checkout first")
+        if flow == "subscription_update":
+            _refuse_unless_changeable(subscription)
         data[flow] = {"subscription": subscription.id}
     return data
+
+
+def _refuse_unless_changeable(subscription: Subscription) -> None:
+    """
+    The portal changes no subscription of several items, none that is paid by sent invoices, none under a schedule.
+
+    See https://docs.stripe.com/customer-management#customer-portal-limitations
+    """
+    if subscription.schedule is not None:
+        raise SubscriptionRefused("another change is planned", action="undo_change", remedy="take it back first")
+    if subscription.collection_method != "charge_automatically" or len(subscription.items) != 1:
+        raise SubscriptionRefused(
+            f"the portal cannot change subscription {subscription.id}",
+            action="contact_us",
+            remedy="change it with `billing.preview_change`, or in Stripe's Dashboard",
+        )
 
 
 def _no_customer(owner: str) -> CustomerNotFound:

@@ -244,7 +244,7 @@ class Synchroniser:
             self._request(targets.customer(charge.customer))
 
         def apply(session: Session) -> None:
-            mapping = _mapping_of(session, charge.customer, for_update=True) if charge.customer else None
+            mapping = _mapping_of(session, charge.customer) if charge.customer else None
             before = stored_reversals.of_charge(session, charge_id)
             stored_reversals.save(session, charge.found, synced_at=began)
             if mapping is not None and mapping.customer_id is not None and mapping.livemode is self._livemode:
@@ -405,7 +405,7 @@ class Synchroniser:
         The intent must be one of our own rows, so that nobody becomes an owner by writing metadata. It covers the
         webhook that overtakes our commit, and the commit that never came.
         """
-        mapping = _mapping_of(session, customer_id, for_update=True)
+        mapping = _mapping_of(session, customer_id)
         if mapping is not None:
             return mapping.owner if mapping.livemode is self._livemode else None
         if body is None or not parse.names_an_owner(body):
@@ -484,14 +484,8 @@ def save_checkout(session: Session, session_id: str, body: Json) -> None:
     )
 
 
-def _mapping_of(session: Session, customer_id: str, *, for_update: bool = False) -> OwnerMapping | None:
-    """
-    The owner's mapping to a customer.
-
-    Locked, so that what is read and written of the customer until the end of the transaction is done by one at a time.
-    """
-    query = select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)
-    return session.scalars(query.with_for_update() if for_update else query).one_or_none()
+def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:
+    return session.scalars(select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)).one_or_none()
 
 
 def _repeated_trials(session: Session, customer_id: str, trials: Trials) -> list[str]:

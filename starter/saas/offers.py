@@ -72,6 +72,10 @@ def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | No
 
 def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held_plan: str) -> Offer:
     """A second Checkout would be a second subscription: whoever has one changes it."""
+    if access.subscription is not None and access.subscription.collection_method == "send_invoice":
+        is_held = plan.key == held_plan
+        label = "Your plan" if is_held else "" if plan.is_free else "Write to us to switch"
+        return Offer(plan, price, is_current=is_held, action=None, label=label, note="")
     if plan.key == held_plan and price is not None and price.interval != _interval(plan, access):
         label = f"Switch to {price.interval}ly"
         return Offer(plan, price, is_current=True, action="change", label=label, note="")

@@ -29,7 +29,6 @@ COVERED = {
 NOT_YET = {
     75: "nothing of a discount is read from Stripe yet",
     88: "there are no quotas yet that a payment could fill",
-    95: "what the portal allows is pushed, but a change beyond it is not detected",
     101: "there are no credits yet that a refund could take back",
 }
 """Hazards that nothing shows to be handled, and why. It only shrinks."""

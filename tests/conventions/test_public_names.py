@@ -59,6 +59,7 @@ NAMES = [
     "Plan",
     "PlanNotForSale",
     "PlanPrice",
+    "PortalDiffers",
     "Problem",
     "Progress",
     "Quote",

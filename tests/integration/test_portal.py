@@ -8,10 +8,22 @@ import httpx
 import pytest
 import stripe as sdk
 
-from paidup import Billing, CustomerNotFound, InvalidReturnUrl, StripeError, StripeUnavailable, SubscriptionRefused
+from paidup import (
+    Billing,
+    Change,
+    CustomerNotFound,
+    InvalidReturnUrl,
+    PortalDiffers,
+    StripeError,
+    StripeUnavailable,
+    SubscriptionRefused,
+)
+from paidup.catalog import file
 from stripe_emulator import Emulator
+from tests.conftest import PLANS, MakeBilling
 from tests.support.account import deliver_all
 from tests.support.calls import counted
+from tests.support.go_between import a_go_between
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -195,3 +207,85 @@ def change_card(url: str) -> None:
     form = {"cardNumber": OTHER_CARD, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "A Payer"}
     path = str(page.url).split("?")[0].removesuffix("/payment-method").removesuffix("/overview")
     assert httpx.post(f"{path}/payment-method", data=form, timeout=30).status_code < 400
+
+
+def test_the_portal_is_what_was_pushed_and_anything_else_is_found(billing: Billing, stripe: Emulator) -> None:
+    """H95: somebody lets customers change seats in the Dashboard."""
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+    billing.reconcile(fix=True)
+    assert billing.reconcile().is_clean
+    (configuration,) = client.billing_portal.configurations.list({"active": True}).data
+    client.billing_portal.configurations.update(
+        configuration.id,
+        {"features": {"subscription_update": {"enabled": True, "default_allowed_updates": ["price", "quantity"]}}},
+    )
+    for fix in (False, True):
+        report = billing.reconcile(fix=fix)
+        (found,) = report.differences
+        assert (found.kind, found.object, found.state, found.reason) == (
+            "portal",
+            configuration.id,
+            "unsafe",
+            "push_catalog",
+        )
+        assert found.field == "features.subscription_update.default_allowed_updates"
+        assert (found.ours, found.theirs) == ('["price"]', '["price", "quantity"]')
+    (step,) = billing.push_catalog()
+    assert step.detail == "features.subscription_update.default_allowed_updates"
+    assert billing.reconcile().is_clean
+
+
+def test_what_stripe_does_not_take_of_the_configuration_is_an_error(
+    make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H95."""
+    with a_go_between(stripe) as between:
+        between.change = lambda answer: answer.replace(b'"mode":"at_period_end"', b'"mode":"immediately"').replace(
+            b'"mode": "at_period_end"', b'"mode": "immediately"'
+        )
+        billing = make_billing(api_base=between.url)
+        with pytest.raises(PortalDiffers, match=r"features\.subscription_cancel\.mode") as refused:
+            billing.push_catalog()
+    assert refused.value.fields == ("features.subscription_cancel.mode",)
+
+
+def test_plans_may_be_left_to_the_apps_own_pages(make_billing: MakeBilling, stripe: Emulator) -> None:
+    """H95."""
+    text = PLANS.read_text()
+    billing = make_billing(
+        catalog=file.loads(text.replace("[features.", "[portal]\nchange_plans = false\n[features.", 1))
+    )
+    assert not billing.catalog.portal.change_plans
+    billing.push_catalog()
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+    (configuration,) = client.billing_portal.configurations.list({"active": True}).data
+    assert not configuration.features.subscription_update.enabled
+
+
+def test_more_seats_than_a_plan_has_are_told(subscriber: Billing, stripe: Emulator) -> None:
+    """H95: sold in the Dashboard, where the plans file rules nothing."""
+    told: list[Change] = []
+    subscriber.on_change("seats.out_of_bounds")(told.append)
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+    found = subscriber.subscription(OWNER)
+    assert found is not None
+    client.subscription_items.update(found.items[0].id, {"quantity": 7})
+    for _ in range(2):
+        deliver_all(subscriber, stripe)
+        subscriber.run_until_idle()
+    (change,) = told
+    assert (change.subscription, change.data) == (found.id, {"plan": "pro", "seats": 7, "min": 1, "max": 1})
+    assert subscriber.access(OWNER).plan == "pro"
+
+
+def test_no_deep_link_leads_to_what_the_portal_cannot_change(subscriber: Billing, stripe: Emulator) -> None:
+    """H95: one that is paid by sent invoices can be canceled there, and no more."""
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+    found = subscriber.subscription(OWNER)
+    assert found is not None
+    client.subscriptions.update(found.id, {"collection_method": "send_invoice", "days_until_due": 14})
+    subscriber.sync(OWNER)
+    with pytest.raises(SubscriptionRefused) as refused:
+        subscriber.portal(OWNER, flow="subscription_update")
+    assert refused.value.action == "contact_us"
+    assert subscriber.portal(OWNER, flow="subscription_cancel")

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from paidup.core.catalog import SeatBounds
 from paidup.core.changes import Change, Known, between
 from paidup.core.invoice import Invoice
 from paidup.core.subscription import Subscription
@@ -103,15 +104,31 @@ def test_a_changed_plan_names_both() -> None:
     assert (change.kind, change.data) == ("plan.changed", {"plan": "basic", "previous_plan": "pro"})
 
 
+@pytest.mark.parametrize(
+    ("bounds", "seats", "told"),
+    [(None, 1, None), (None, 2, (1, 1)), ((2, 50), 1, (2, 50)), ((2, 50), 50, None), ((2, 50), 51, (2, 50))],
+)
+def test_seats_beyond_what_the_plans_file_allows_are_told(
+    bounds: tuple[int, int] | None, seats: int, told: tuple[int, int] | None
+) -> None:
+    """H95."""
+    pro = replace(CATALOG.plan("pro"), seats=SeatBounds(*bounds) if bounds else None)
+    catalog = replace(CATALOG, plans=(*CATALOG.plans[:-1], pro))
+    after = known(a_subscription(items=(replace(an_item(), quantity=seats),), plan="pro"))
+    changes = between(after, after, owner="user:1", customer="cus_1", catalog=catalog, now=NOW)
+    expected = [{"plan": "pro", "seats": seats, "min": told[0], "max": told[1]}] if told else []
+    assert [each.data for each in changes if each.kind == "seats.out_of_bounds"] == expected
+
+
 def test_more_seats_and_another_interval_are_told_with_what_was_before() -> None:
     before = known(a_subscription(plan="pro"))
     after = known(a_subscription(items=(replace(an_item(), quantity=3, interval="year"),), plan="pro"))
-    (change,) = found(before, after)
+    change = found(before, after)[-1]
     assert (change.kind, change.data) == (
         "terms.changed",
         {"plan": "pro", "interval": "year", "seats": 3, "previous_interval": "month", "previous_seats": 1},
     )
-    assert kinds(after, after) == []
+    assert "terms.changed" not in kinds(after, after)
 
 
 def test_an_unknown_price_alerts_and_changes_no_plan() -> None:

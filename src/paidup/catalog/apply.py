@@ -6,6 +6,7 @@ One idempotent call: a second run finds nothing to do, and a run that died in th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from time import time
 from typing import Any
@@ -13,21 +14,26 @@ from typing import Any
 from paidup.catalog import diff
 from paidup.catalog.diff import Step
 from paidup.core.catalog import Catalog
+from paidup.core.differences import Difference
+from paidup.errors import PortalDiffers
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 
-__all__ = ["Step", "preview", "push"]
+__all__ = ["Step", "portal_drift", "preview", "push"]
 
 _LOOKUP_KEYS_A_CALL = 10
 _UNKNOWN = "(not created yet)"
 _ATTEMPT_SECONDS = 600
+PUSH = "push_catalog"
+"""The reason of a difference that `paidup catalog push` mends: a process with an older plans file must not."""
 
 
 def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] | None = None) -> list[Step]:
     """
     Do what is missing, in order, and return it; `on_step` hears each step when it is done.
 
-    Raises StripeError at the first step Stripe refuses; what came before it stays, and running again goes on there.
+    Raises StripeError at the first step Stripe refuses, and PortalDiffers when it did not do what it was asked; what
+    came before stays, and running again goes on there.
     """
     done: list[Step] = []
 
@@ -48,9 +54,10 @@ def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] 
     ids = _ids(_prices(catalog, gateway))
     for step in diff.portal(catalog, gateway.find_portal_configuration(), ids):
         if step.object_id is None:
-            gateway.create_portal_configuration(step.params, idempotency_key=_key(step))
+            made = gateway.create_portal_configuration(step.params, idempotency_key=_key(step))
         else:
-            gateway.update_portal_configuration(step.object_id, step.params)
+            made = gateway.update_portal_configuration(step.object_id, step.params)
+        _verify(diff.portal_faults(catalog, made, ids))
         finished(step)
     return done
 
@@ -63,6 +70,40 @@ def preview(catalog: Catalog, gateway: Gateway) -> list[Step]:
     new = {step.subject: _UNKNOWN for step in price_steps if step.action in ("create", "replace")}
     ids = _ids(prices) | new
     return steps + diff.portal(catalog, gateway.find_portal_configuration(), ids)
+
+
+def portal_drift(catalog: Catalog, gateway: Gateway) -> list[Difference]:
+    """In what the portal's configuration is not what was pushed, or would be now; none before the first push."""
+    existing = gateway.find_portal_configuration()
+    if existing is None:
+        return []
+    keys = [price.lookup_key for plan in diff.sold(catalog) for price in plan.prices]
+    ids = _ids(_prices(catalog, gateway, products=()))
+    if not ids.keys() >= set(keys):
+        return []  # the plans themselves are not there: `paidup catalog diff` tells
+    return [
+        Difference(
+            "portal",
+            existing["id"],
+            None,
+            fault.field,
+            json.dumps(fault.wanted, sort_keys=True),
+            json.dumps(fault.found, sort_keys=True),
+            state="unsafe",
+            reason=PUSH,
+        )
+        for fault in diff.portal_faults(catalog, existing, ids)
+    ]
+
+
+def _verify(faults: Sequence[diff.Fault]) -> None:
+    if faults:
+        fields = [fault.field for fault in faults]
+        raise PortalDiffers(
+            f"Stripe did not take all of the portal's configuration: {', '.join(fields)}",
+            fields=fields,
+            remedy="look at the portal's settings in the Dashboard, and push again",
+        )
 
 
 def _apply_price(step: Step, gateway: Gateway) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,14 +122,43 @@ def portal(catalog: Catalog, existing: Json | None, price_ids: Mapping[str, str]
     params = {"metadata": dict([PORTAL_MARK]) | {_FINGERPRINT: _fingerprint(wanted)}, "features": wanted}
     if existing is None:
         return [Step("create", "portal", "configuration", "cards, invoices, cancellation", params)]
+    faults = portal_faults(catalog, existing, price_ids)
+    if not faults:
+        return []
+    detail = ", ".join(fault.field for fault in faults)
+    return [Step("update", "portal", "configuration", detail, params, object_id=existing["id"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A field of the portal's configuration that is not as the plans file says."""
+
+    field: str
+    wanted: object
+    found: object
+
+
+def portal_faults(catalog: Catalog, existing: Json, price_ids: Mapping[str, str]) -> list[Fault]:
+    """In what the portal's configuration at Stripe is not the plans file's."""
+    wanted = _portal(catalog, price_ids)
     found = existing.get("features") or {}
     # Stripe may leave the products out of its answer; what we last asked for is then told by the fingerprint alone.
     told = wanted
     if (found.get("subscription_update") or {}).get("products") is None:
         told = wanted | {"subscription_update": {**wanted["subscription_update"], "products": None}}
-    if (existing.get("metadata") or {}).get(_FINGERPRINT) == _fingerprint(wanted) and _covers(found, told):
-        return []
-    return [Step("update", "portal", "configuration", "features", params, object_id=existing["id"])]
+    faults = list(_faults(found, told, "features"))
+    pushed = (existing.get("metadata") or {}).get(_FINGERPRINT)
+    if not faults and pushed != _fingerprint(wanted):
+        faults.append(Fault("features", _fingerprint(wanted), pushed))
+    return faults
+
+
+def _faults(found: Any, wanted: Any, path: str) -> Iterator[Fault]:
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        for name, value in wanted.items():
+            yield from _faults(found.get(name), value, f"{path}.{name}")
+    elif not _covers(found, wanted):
+        yield Fault(path, wanted, found)
 
 
 def _fingerprint(features: Mapping[str, Any]) -> str:
@@ -192,7 +221,7 @@ def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
     }
     plans = sold(catalog)
     # One configuration serves every customer: with several groups it would offer plans of another group as a change.
-    if len(plans) > 1 and len({plan.group for plan in plans}) == 1:
+    if catalog.portal.change_plans and len(plans) > 1 and len({plan.group for plan in plans}) == 1:
         features["subscription_update"] = {
             "enabled": True,
             "default_allowed_updates": ["price"],

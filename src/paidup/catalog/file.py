@@ -11,6 +11,9 @@ automatic_tax = true               # by Stripe Tax
 tax_ids = true                     # businesses may give theirs
 repeated_trial = "cancel"          # or "bill", or "keep"; with PAIDUP_TRIAL_KEY
 
+[portal]
+change_plans = false               # only in your own pages, by quotes; the default is true
+
 [features.reports]
 name = "Reports"
 
@@ -55,7 +58,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from paidup.core.catalog import Catalog, CheckoutTerms, Feature, LimitName, Plan, PlanPrice, SeatBounds
+from paidup.core.catalog import Catalog, CheckoutTerms, Feature, LimitName, Plan, PlanPrice, PortalTerms, SeatBounds
 from paidup.errors import CatalogError, Problem
 
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -118,12 +121,17 @@ class _Checkout(_Strict):
     repeated_trial: Literal["cancel", "bill", "keep"] = "cancel"
 
 
+class _Portal(_Strict):
+    change_plans: bool = True
+
+
 class _File(_Strict):
     currency: Currency = "usd"
     default_plan: str
     features: dict[str, _Feature] = {}
     limits: dict[str, _Named] = {}
     checkout: _Checkout = _Checkout()
+    portal: _Portal = _Portal()
     plans: dict[str, _Plan] = Field(min_length=1)
     changes: list[_Change] = []
 
@@ -249,6 +257,7 @@ def _catalog(file: _File) -> Catalog:
         currency=file.currency,
         change_timing={(each.before, each.after): each.when for each in file.changes},
         checkout=CheckoutTerms(**file.checkout.model_dump()),
+        portal=PortalTerms(**file.portal.model_dump()),
     )
 
 

@@ -60,6 +60,18 @@ class CheckoutTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class PortalTerms:
+    """
+    What Stripe's portal lets owners do beside cards, invoices and canceling.
+
+    `change_plans` between the plans of one group: at once, less too, which is given back as a credit. Stripe has no
+    other way between products; quotes and what `changes` says about pairs of plans are the app's own pages alone.
+    """
+
+    change_plans: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan. A limit of None is unlimited; one that is not named is 0."""
 
@@ -104,6 +116,7 @@ class Catalog:
     change_timing: Mapping[tuple[str, str], Literal["now", "period_end"]] = field(default_factory=dict)
     """When a change from one plan to another takes effect, where it isn't what its direction says."""
     checkout: CheckoutTerms = CheckoutTerms()
+    portal: PortalTerms = PortalTerms()
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""

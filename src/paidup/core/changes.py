@@ -34,6 +34,7 @@ KINDS = frozenset(
         "terms.changed",
         "plan.unknown",
         "status.unknown",
+        "seats.out_of_bounds",
         "payment.failed",
         "payment.recovered",
         "subscription.canceling",
@@ -50,7 +51,16 @@ KINDS = frozenset(
 )
 """Every kind of Change there is."""
 
-ALARMING = frozenset({"plan.unknown", "status.unknown", "subscription.duplicated", "refund.failed", "dispute.opened"})
+ALARMING = frozenset(
+    {
+        "plan.unknown",
+        "status.unknown",
+        "seats.out_of_bounds",
+        "subscription.duplicated",
+        "refund.failed",
+        "dispute.opened",
+    }
+)
 """Kinds that somebody should look at: what paidup decided is safe and may not be what was meant, or a bank waits."""
 
 
@@ -150,9 +160,31 @@ class _Finder:
             self._add("plan.unknown", new, "+".join(prices), prices=prices, kept_plan=new.plan)
         if new.has_unknown_status:
             self._add("status.unknown", new, new.status, status=new.status, plan=key)
+        if new.is_live:
+            self._check_seats(new)
         if old is None:
             return
         self._compare(old, new, key)
+
+    def _check_seats(self, subscription: Subscription) -> None:
+        """Somebody may have sold more seats in the portal or the Dashboard, or fewer, than the plans file allows."""
+        for group in {plan.group for plan in self._catalog.plans}:
+            found = plan_item(subscription, self._catalog, group)
+            if found is None:
+                continue
+            plan, item = found
+            least, most = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
+            if not least <= item.quantity <= most:
+                occasion = f"{plan.key}:{item.quantity}"
+                self._add(
+                    "seats.out_of_bounds",
+                    subscription,
+                    occasion,
+                    plan=plan.key,
+                    seats=item.quantity,
+                    min=least,
+                    max=most,
+                )
 
     def _compare(self, old: Subscription, new: Subscription, plan: str | None) -> None:
         if old.status in _ENTITLED and new.is_live and old.plan is not None and plan is not None and plan != old.plan:

@@ -2,7 +2,7 @@
 Refunds and disputes in the database, and what they make of invoices and subscriptions.
 
 What stands on an invoice and a subscription follows from the rows alone, so it is written again whenever either side
-changed: by who holds the lock of the customer's mapping. Functions take a session and never commit.
+changed, by one transaction at a time. Functions take a session and never commit.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from paidup.database.rows import reversal_row
 
 _Invoice = tables.Invoice
 _Subscription = tables.Subscription
+_LOCK_SEED = 0x7061696475702D72
+"""Tells these locks from those of other programs on the same database."""
 _BILLS_A_PERIOD = ("subscription_create", "subscription_cycle")
 
 
@@ -35,7 +37,8 @@ def save(session: Session, found: Iterable[tuple[Reversal, Mapping[str, Any]]], 
 
 
 def mark(session: Session, customer_id: str) -> None:
-    """Note on a customer's invoices and subscriptions what went back of their payments."""
+    """Note on a customer's invoices and subscriptions what went back of their payments, after all else is written."""
+    _one_at_a_time(session, customer_id)
     mark_those(session, tables.Reversal.customer_id == customer_id, _Subscription.customer_id == customer_id)
 
 
@@ -56,6 +59,16 @@ def mark_those(session: Session, reversals: ColumnElement[bool], subscriptions: 
         .values(refunded=refunded, disputed=disputed)
         .execution_options(synchronize_session=False)
     )
+
+
+def _one_at_a_time(session: Session, customer_id: str) -> None:
+    """
+    Until the transaction ends nobody else marks this customer: or each of two misses what the other is about to commit.
+
+    A lock of nothing, so that nobody waits for it who wants a row. SQLite has one writer at a time as it is.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(customer_id, _LOCK_SEED))))
 
 
 def _amount_refunded() -> ColumnElement[int]:

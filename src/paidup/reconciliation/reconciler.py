@@ -19,6 +19,7 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from paidup.core.catalog import Catalog
+from paidup.core.differences import Difference
 from paidup.core.reconciliation import Reconciliation
 from paidup.database import adoptions, reconciliations
 from paidup.database.engine import Database
@@ -38,7 +39,7 @@ AGAIN_AFTER_FAILURE = timedelta(hours=1)
 
 
 class Reconciler:
-    """Reconciles one account and mode."""
+    """Reconciles one account and mode. `also` compares what is no row of ours."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Reconciler:
         catalog: Catalog,
         livemode: bool,
         clock: Callable[[], datetime],
+        also: Callable[[], list[Difference]],
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -57,6 +59,7 @@ class Reconciler:
         self._missed = missed
         self._livemode = livemode
         self._clock = clock
+        self._also = also
         self._comparison = Comparison(
             database=database, gateway=gateway, catalog=catalog, livemode=livemode, clock=clock
         )
@@ -100,6 +103,7 @@ class Reconciler:
             owner_of=owner_of,
             on_progress=on_progress,
             stopping=stopping or threading.Event(),
+            also=self._also,
         )
         try:
             run.to_its_end()

@@ -72,6 +72,7 @@ class Run:
         owner_of: OwnerOf | None,
         on_progress: OnProgress | None,
         stopping: threading.Event,
+        also: Callable[[], list[Difference]],
     ) -> None:
         self._lease = lease
         self._database = database
@@ -86,6 +87,7 @@ class Run:
         self._owner_of = owner_of
         self._on_progress = on_progress
         self._stopping = stopping
+        self._also = also
         self._adopts = fix and owner_of is not None
         self._places = {kind: Place.read(lease.cursors.get(kind)) for kind in (*CATALOG, *LISTED, *REVERSALS)}
         self._arrived = threading.Event()
@@ -131,6 +133,8 @@ class Run:
             with self._database.read() as session:
                 late = mirror.late_marks(session, livemode=self._livemode)
             self._look(targets.customer(each) for each in late)
+            with in_background():
+                self._advance(patiently(self._also, self._stopping))
             self._in_flight_before += self._database.run(self._settle)
             if self._fix:
                 self._fill()
