@@ -10,6 +10,7 @@ from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.changes import Change
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.differences import Difference
+from paidup.core.discount import Discount
 from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.money import Money
 from paidup.core.policy import AccessPolicy, Grants
@@ -97,6 +98,7 @@ __all__ = [
     "CustomerNotFound",
     "DatabaseUnavailable",
     "Difference",
+    "Discount",
     "DiscountExpired",
     "DiscountNotApplicable",
     "DiscountRefused",

@@ -97,6 +97,7 @@ def test_a_promotion_code_makes_a_change_cheaper(ada: Person, starter_app: Start
     ada.page.get_by_role("button", name="and change").or_(ada.page.get_by_role("button", name="Change now")).click()
     ada.page.wait_for_url("**/settings/billing**")
     ada.sees_plan("Team")
+    expect(ada.page.locator("[data-fact=discount]")).to_have_text("50% off", timeout=15_000)
     assert client.coupons.retrieve(coupon.id).times_redeemed == 1
 
 

@@ -28,6 +28,7 @@ NAMES = [
     "CustomerNotFound",
     "DatabaseUnavailable",
     "Difference",
+    "Discount",
     "DiscountExpired",
     "DiscountNotApplicable",
     "DiscountRefused",

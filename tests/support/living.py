@@ -80,7 +80,12 @@ class Lives:
     def subscriptions(self, customer: str) -> list[dict[str, Any]]:
         """Every subscription a customer ever had, in the shape in which paidup asks for it."""
         found = self.client.v1.subscriptions.list(
-            {"customer": customer, "status": "all", "limit": 100, "expand": ["data.default_payment_method"]}
+            {
+                "customer": customer,
+                "status": "all",
+                "limit": 100,
+                "expand": ["data.default_payment_method", "data.discounts.source.coupon"],
+            }
         )
         return [each.to_dict(for_json=True) for each in found.auto_paging_iter()]
 

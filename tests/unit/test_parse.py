@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from paidup.core import parse
+from paidup.core.discount import Discount
+from paidup.core.timestamps import from_unix
 
 START, END = 1_780_000_000, 1_782_678_400
 
@@ -190,3 +192,34 @@ def test_an_open_invoice_with_an_attempt_has_failed() -> None:
 def test_a_deleted_customer_is_a_stub() -> None:
     found = parse.customer({"id": "cus_1", "object": "customer", "deleted": True}, owner="user:1")
     assert (found.deleted, found.email, found.owner) == (True, None, "user:1")
+
+
+_COUPON = {"id": "SPRING", "object": "coupon", "name": "Spring", "percent_off": 20.0, "amount_off": None}
+_HALF_A_YEAR = {"id": "di_1", "object": "discount", "end": 1_800_000_000, "promotion_code": "promo_1"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"discount": _HALF_A_YEAR | {"coupon": _COUPON}, "discounts": []},
+        {"discount": _HALF_A_YEAR | {"coupon": _COUPON}},
+        {"discount": None, "discounts": [_HALF_A_YEAR | {"coupon": _COUPON}]},
+        {"discounts": [_HALF_A_YEAR | {"source": {"type": "coupon", "coupon": _COUPON}}]},
+        {"discounts": [_HALF_A_YEAR | {"promotion_code": {"id": "promo_1"}, "source": {"coupon": _COUPON}}]},
+    ],
+    ids=["singular", "singular alone", "list", "source", "code expanded"],
+)
+def test_a_discount_is_read_wherever_a_release_keeps_it(fields: dict[str, Any]) -> None:
+    """H75."""
+    (found,) = parse.discounts(fields)
+    assert (found.id, found.coupon, found.name, found.percent_off) == ("di_1", "SPRING", "Spring", 20.0)
+    assert (found.promotion_code, found.ends_at) == ("promo_1", from_unix(1_800_000_000))
+
+
+def test_a_discount_that_is_only_named_keeps_its_id() -> None:
+    """H75."""
+    source = {"id": "di_2", "source": {"type": "coupon", "coupon": "SPRING"}, "end": None}
+    named, without_terms = parse.discounts({"discounts": ["di_1", source]})
+    assert named == Discount("di_1")
+    assert (without_terms.coupon, without_terms.percent_off) == ("SPRING", None)
+    assert parse.discounts({"discounts": None, "discount": None}) == ()

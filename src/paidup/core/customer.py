@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from paidup.core.discount import Discount
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
@@ -45,3 +47,5 @@ class Customer:
     livemode: bool
     created: datetime
     metadata: Mapping[str, str]
+    discounts: tuple[Discount, ...] = ()
+    """What is taken off everything of theirs that has no discount of its own."""

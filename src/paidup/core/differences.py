@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from paidup.core import parse
+from paidup.core.discount import Discount
 from paidup.core.subscription import LIVE_STATUSES
 
 Row = Mapping[str, Any]
@@ -146,9 +148,17 @@ def _plain(kind: str, body: Row) -> dict[str, Any]:
         for name, value in body.items()
         if name not in volatile and not (is_draft and name.startswith(_COPIED_INTO_DRAFTS))
     }
+    if kind in ("customer", "subscription"):
+        plain = {name: value for name, value in plain.items() if name not in ("discount", "discounts")}
+        plain["discounts"] = [_discount(each) for each in parse.discounts(body)]
     if kind == "subscription" and isinstance(plain.get("items"), Mapping):
         plain["items"] = {item["id"]: _item(item) for item in plain["items"]["data"]}
     return plain
+
+
+def _discount(discount: Discount) -> dict[str, object]:
+    # How often a coupon was redeemed, and what it is called, is no event of who has it.
+    return {"id": discount.id, "coupon": discount.coupon, "ends_at": discount.ends_at}
 
 
 def _item(item: Row) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paidup.core.customer import Customer, PaymentMethod
+from paidup.core.discount import Discount
 from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.reversal import Reversal
 from paidup.core.standing import Standing
@@ -49,6 +50,37 @@ def customer(body: Json, *, owner: str | None) -> Customer:
         livemode=bool(body.get("livemode")),
         created=from_unix(body.get("created")) or datetime.fromtimestamp(0, UTC),
         metadata=dict(body.get("metadata") or {}),
+        discounts=discounts(body),
+    )
+
+
+def discounts(body: Json) -> tuple[Discount, ...]:
+    """
+    The discounts of a customer or a subscription, in their order.
+
+    Bodies have a list of ids or objects, or before 2025-03-31.basil a single one; the coupon stands in the discount,
+    or since 2025-09-30.clover below `source`, as an object or an id.
+    """
+    several = body.get("discounts") or []
+    single = body.get("discount")
+    return tuple(_discount(each) for each in several or ([single] if single else []))
+
+
+def _discount(body: Json | str) -> Discount:
+    if isinstance(body, str):
+        return Discount(body)
+    found = (body.get("source") or {}).get("coupon") or body.get("coupon")
+    coupon: Json = found if isinstance(found, Mapping) else {}
+    return Discount(
+        id=body["id"],
+        coupon=reference(found),
+        name=coupon.get("name"),
+        percent_off=coupon.get("percent_off"),
+        amount_off=coupon.get("amount_off"),
+        currency=coupon.get("currency"),
+        duration=coupon.get("duration"),
+        promotion_code=reference(body.get("promotion_code")),
+        ends_at=from_unix(body.get("end")),
     )
 
 
@@ -119,6 +151,7 @@ def subscription(
         schedule=reference(body.get("schedule")),
         past_due_since=past_due_since,
         awaits_first_payment=awaits_first_payment,
+        discounts=discounts(body),
         refunded=refunded,
         disputed=disputed,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from paidup.core.customer import PaymentMethod
+from paidup.core.discount import Discount
 
 LIVE_STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "incomplete"})
 """The statuses in which Stripe still bills, or still may: a second subscription beside one of these is a mistake."""
@@ -76,6 +77,8 @@ class Subscription:
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
     awaits_first_payment: bool = False
     """It was never paid for: a bank takes its days, though Stripe calls it active."""
+    discounts: tuple[Discount, ...] = ()
+    """What is taken off its invoices; its customer may have one beside it, which holds where it has none."""
     refunded: bool = False
     """All that was paid for the current period went back."""
     disputed: bool = False

@@ -27,12 +27,20 @@ Params = Mapping[str, Any]
 
 _PAGE = 100
 _WITH_METHOD: Any = {"expand": ["default_payment_method"]}
+_CUSTOMER_PARTS = ("invoice_settings.default_payment_method", "discount.source.coupon")
+_SUBSCRIPTION_PARTS = ("default_payment_method", "discounts.source.coupon")
+"""What is expanded in what is stored."""
+
+
+def _in_list(parts: Sequence[str]) -> list[str]:
+    return [f"data.{part}" for part in parts]
+
 
 _LISTS: Mapping[str, tuple[str, Params]] = {
     "product": ("/v1/products", {}),
     "price": ("/v1/prices", {}),
-    "customer": ("/v1/customers", {"expand": ["data.invoice_settings.default_payment_method"]}),
-    "subscription": ("/v1/subscriptions", {"status": "all", "expand": ["data.default_payment_method"]}),
+    "customer": ("/v1/customers", {"expand": _in_list(_CUSTOMER_PARTS)}),
+    "subscription": ("/v1/subscriptions", {"status": "all", "expand": _in_list(_SUBSCRIPTION_PARTS)}),
     "invoice": ("/v1/invoices", {}),
     "refund": ("/v1/refunds", {}),
     "dispute": ("/v1/disputes", {}),
@@ -121,9 +129,7 @@ class Gateway:
     def retrieve_customer(self, customer_id: str) -> Json:
         """A customer with its default payment method; a deleted one is a stub with `deleted`."""
         with translated(f"read customer {customer_id}"):
-            return _plain(
-                self._v1.customers.retrieve(customer_id, params={"expand": ["invoice_settings.default_payment_method"]})
-            )
+            return _plain(self._v1.customers.retrieve(customer_id, params={"expand": list(_CUSTOMER_PARTS)}))
 
     def find_customer(self, customer_id: str) -> Json | None:
         """A customer, or None when there is none with this id. Any other failure is raised."""
@@ -158,7 +164,7 @@ class Gateway:
                     "customer": customer_id,
                     "status": "all",
                     "limit": _PAGE,
-                    "expand": ["data.default_payment_method"],
+                    "expand": _in_list(_SUBSCRIPTION_PARTS),
                 }
             )
             found = [_plain(each) for each in page.auto_paging_iter()]
