@@ -422,7 +422,11 @@ class Synchroniser:
         self, session: Session, claim: inbox.Claim, customer_id: str, owner: str, fetched: _Fetched, began: datetime
     ) -> None:
         before = store.known(session, customer_id)
+        now = max(filter(None, (began, claim.newest_event)))
+        others: list[Change] = []
         if fetched.customer is not None:
+            if fetched.customer.get("deleted") and not store.is_deleted(session, customer_id):
+                others.append(changes.of_deleted_customer(owner=owner, customer=customer_id, now=now))
             store.save_customer(session, fetched.customer, owner=owner, livemode=self._livemode, synced_at=began)
             if fetched.customer.get("deleted"):
                 _forget(session, customer_id)
@@ -431,6 +435,7 @@ class Synchroniser:
             store.save_subscriptions(session, fetched.subscriptions, plans=plans, synced_at=began)
         if fetched.invoices is not None:
             store.save_invoices(session, customer_id, fetched.invoices, synced_at=began)
+        others += _left_unpaid(session, owner, fetched.checkouts, now=now)
         for session_id, body in fetched.checkouts.items():
             save_checkout(session, session_id, body)
         store.save_past_due_since(session, customer_id)
@@ -443,8 +448,9 @@ class Synchroniser:
             owner=owner,
             customer=customer_id,
             catalog=self._catalog,
-            now=max(filter(None, (began, claim.newest_event))),
+            now=now,
         )
+        found += others
         if fetched.subscriptions is not None:
             self._trials.note(session, customer_id, fetched.customer, fetched.subscriptions)
             repeated = self._trials.repeated(session, owner, customer_id)
@@ -482,6 +488,30 @@ def save_checkout(session: Session, session_id: str, body: Json) -> None:
             expires_at=from_unix(body["expires_at"]),
         )
     )
+
+
+def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, now: datetime) -> list[Change]:
+    """The pages that were open as far as we knew and have run out; one that was closed before is somebody's doing."""
+    expired = [
+        session_id
+        for session_id, body in bodies.items()
+        if body["status"] == "expired" and body["expires_at"] <= now.timestamp()
+    ]
+    rows = session.scalars(
+        select(CheckoutIntent).where(CheckoutIntent.session_id.in_(expired), CheckoutIntent.state == "open")
+    )
+    return [
+        changes.of_expired_checkout(
+            str(row.session_id),
+            owner=owner,
+            customer=row.customer_id,
+            plan=row.plan,
+            interval=row.interval,
+            seats=row.seats,
+            now=now,
+        )
+        for row in (rows if expired else ())
+    ]
 
 
 def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:

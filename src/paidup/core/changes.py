@@ -39,6 +39,8 @@ KINDS = frozenset(
         "payment.recovered",
         "subscription.canceling",
         "subscription.resumed",
+        "subscription.paused",
+        "subscription.unpaused",
         "subscription.ended",
         "subscription.duplicated",
         "invoice.paid",
@@ -47,6 +49,8 @@ KINDS = frozenset(
         "dispute.opened",
         "dispute.closed",
         "customer.transferred",
+        "customer.deleted",
+        "checkout.expired",
     }
 )
 """Every kind of Change there is."""
@@ -143,6 +147,36 @@ def of_reversal(
     return []
 
 
+def of_deleted_customer(*, owner: str, customer: str, now: datetime) -> Change:
+    """A customer is gone at Stripe, with everything that was still running."""
+    return Change(
+        id=f"customer.deleted:{customer}",
+        kind="customer.deleted",
+        owner=owner,
+        customer=customer,
+        subscription=None,
+        invoice=None,
+        data={},
+        created=now,
+    )
+
+
+def of_expired_checkout(
+    session: str, *, owner: str, customer: str, plan: str, interval: str, seats: int, now: datetime
+) -> Change:
+    """Somebody left a Checkout unpaid until it ran out."""
+    return Change(
+        id=f"checkout.expired:{session}",
+        kind="checkout.expired",
+        owner=owner,
+        customer=customer,
+        subscription=None,
+        invoice=None,
+        data={"plan": plan, "interval": interval, "seats": seats},
+        created=now,
+    )
+
+
 class _Finder:
     def __init__(self, *, owner: str, customer: str, catalog: Catalog, now: datetime) -> None:
         self.changes: list[Change] = []
@@ -187,10 +221,10 @@ class _Finder:
                 )
 
     def _compare(self, old: Subscription, new: Subscription, plan: str | None) -> None:
+        moment = f"{self._now.timestamp():.0f}"
         if old.status in _ENTITLED and new.is_live and old.plan is not None and plan is not None and plan != old.plan:
             prices = "+".join(sorted(item.price for item in new.items))
-            moment = f"{prices}:{self._now.timestamp():.0f}"
-            self._add("plan.changed", new, moment, plan=plan, previous_plan=old.plan)
+            self._add("plan.changed", new, f"{prices}:{moment}", plan=plan, previous_plan=old.plan)
         if new.is_live and plan is not None and plan == old.plan:
             self._compare_terms(old, new, plan)
         if old.status in ("past_due", "unpaid") and new.is_active:
@@ -199,6 +233,11 @@ class _Finder:
             self._add("subscription.canceling", new, _iso(new.canceled_at), plan=plan, ends_at=_iso(new.ends_at))
         if old.is_canceling and new.is_live and not new.is_canceling:
             self._add("subscription.resumed", new, _iso(old.canceled_at), plan=plan)
+        if new.is_live and new.is_paused and not old.is_paused:
+            kind, resumes_at = _pause_of(new), _iso(new.resumes_at)
+            self._add("subscription.paused", new, f"{kind}:{moment}", plan=plan, pause=kind, resumes_at=resumes_at)
+        if new.is_live and old.is_paused and not new.is_paused:
+            self._add("subscription.unpaused", new, f"{_pause_of(old)}:{moment}", plan=plan)
         if old.is_live and new.has_ended:
             self._add("subscription.ended", new, "", plan=plan, reason=new.status)
 
@@ -283,6 +322,11 @@ class _Finder:
 
 def _is_entitled(subscription: Subscription) -> bool:
     return subscription.status in _ENTITLED and not subscription.awaits_first_payment
+
+
+def _pause_of(subscription: Subscription) -> str:
+    """Which of Stripe's two ways it is paused in."""
+    return "subscription" if subscription.paused_collection is None else "collection"
 
 
 def _iso(moment: datetime | None) -> str | None:
