@@ -166,6 +166,23 @@ def test_who_cancels_on_the_settings_page_says_why_and_may_come_back(ada: Person
     assert ada.has_reports()
 
 
+def test_a_pause_takes_the_plan_and_resuming_brings_it_back(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.go("/settings/billing")
+    ada.page.get_by_text("Pause subscription").click()
+    ada.page.get_by_label("For how long?").select_option("Two months")
+    ada.page.get_by_role("button", name="Yes, pause").click()
+    ada.sees_status("Paused")
+    ada.sees_banner("Pro is paused")
+    ada.sees_plan("Free")
+    assert not ada.has_reports()
+    expect(ada.page.locator("[data-fact=resumes]")).to_contain_text("20")
+    ada.page.get_by_role("button", name="Resume Pro").click()
+    ada.sees_status("Active")
+    ada.sees_plan("Pro")
+    ada.sees_no_banner()
+
+
 def _is_past_due(person: Person) -> None:
     person.subscribe("pro")
     person.opens_portal()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -35,6 +35,8 @@ _REASONS = (
 )
 """What Stripe knows as reasons, in our words."""
 
+_PAUSES = ((1, "A month"), (2, "Two months"), (3, "Three months"))
+
 
 @router.get("/settings")
 def settings_page() -> Response:
@@ -60,6 +62,7 @@ def billing_page(
         invoices=invoices[:_INVOICES],
         earlier=invoices[_INVOICES - 1].id if len(invoices) > _INVOICES else None,
         reasons=_REASONS,
+        pauses=_pauses(viewer),
         planned=_planned(owner),
         plan=_plan_of(viewer),
         seats=_seats_of(viewer),
@@ -94,6 +97,20 @@ def welcome(request: Request, viewer: SignedIn, checkout: Annotated[str, Query(m
         checkout=found,
         again=f"/billing/return?{urlencode({'session_id': checkout})}",
     )
+
+
+def _pauses(viewer: Viewer) -> list[tuple[str, str]]:
+    """Until when the viewer's subscription may be paused, and in words; none when it cannot be."""
+    subscription = viewer.access.subscription
+    if subscription is None or not subscription.is_active or subscription.is_paused or subscription.is_canceling:
+        return []
+    if subscription.schedule is not None:
+        return []
+    # Of a day, not of a moment: the page must not seem to change while it is looked at.
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = max(today, subscription.current_period_start or today)
+    dates = [((begin + timedelta(days=30 * months)).isoformat(), text) for months, text in _PAUSES]
+    return [*dates, ("", "Until I resume it")]
 
 
 def _planned(owner: str) -> tuple[str, datetime] | None:
