@@ -11,6 +11,7 @@ import stripe as sdk
 from paidup import Billing, Change
 from stripe_emulator import Emulator
 from tests.support.account import deliver_all, subscribe
+from tests.support.paying import pay
 
 OWNER = "user:1"
 
@@ -81,3 +82,31 @@ def test_a_customer_who_was_deleted(billing: Billing, stripe: Emulator, client: 
     hear(billing, stripe)
     (change,) = [each for each in told if each.kind == "customer.deleted"]
     assert (change.owner, change.customer) == (OWNER, customer.id)
+
+
+def test_only_a_new_period_is_told_as_one(billing: Billing, stripe: Emulator, told: list[Change]) -> None:
+    """H88: a seat that is bought is paid for as well, and fills no quota again."""
+    pay(str(billing.checkout(OWNER, "team", seats=3).url))
+    hear(billing, stripe)
+    first = billing.subscription(OWNER)
+    assert first is not None
+    stripe.advance(days=10)
+    billing.sync(OWNER)
+    billing.change_plan(OWNER, billing.preview_change(OWNER, "team", seats=5).id)
+    hear(billing, stripe)
+    stripe.advance(days=22)
+    hear(billing, stripe)
+    second = billing.subscription(OWNER)
+    assert second is not None
+    assert second.current_period_start == first.current_period_end
+    paid = [each.data for each in told if each.kind == "invoice.paid"]
+    assert [(each["billing_reason"], each["period_start"], each["period_end"]) for each in paid] == [
+        ("subscription_create", iso(first.current_period_start), iso(first.current_period_end)),
+        ("subscription_update", None, None),
+        ("subscription_cycle", iso(second.current_period_start), iso(second.current_period_end)),
+    ]
+
+
+def iso(moment: datetime | None) -> str:
+    assert moment is not None
+    return moment.isoformat()

@@ -271,7 +271,15 @@ class _Finder:
                 next_attempt=_iso(new.next_payment_attempt),
             )
         if new.is_paid and not (old and old.is_paid):
-            self._add_invoice("invoice.paid", new, "", amount_paid=new.amount_paid, billing_reason=new.billing_reason)
+            self._add_invoice(
+                "invoice.paid",
+                new,
+                "",
+                amount_paid=new.amount_paid,
+                billing_reason=new.billing_reason,
+                period_start=_iso(new.service_start) if new.begins_a_period else None,
+                period_end=_iso(new.service_end) if new.begins_a_period else None,
+            )
 
     def duplicates(self, subscriptions: Iterable[Subscription]) -> None:
         groups: dict[str, list[Subscription]] = {}

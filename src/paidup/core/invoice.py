@@ -41,10 +41,18 @@ class Invoice:
     hosted_invoice_url: str | None
     invoice_pdf: str | None
     livemode: bool
+    service_start: datetime | None = None
+    """The period it charges a subscription for, as its lines say; `period_start` is that which it looks back on."""
+    service_end: datetime | None = None
     amount_refunded: int = 0
     """What of the payment went back to the customer, or is on its way."""
     dispute: str | None = None
     """Stripe's status of the dispute about its payment that weighs most, such as needs_response, lost or won."""
+
+    @property
+    def begins_a_period(self) -> bool:
+        """Is it for a new period of a subscription? One for a change in the middle, such as a seat more, is not."""
+        return self.billing_reason in ("subscription_create", "subscription_cycle")
 
     @property
     def is_disputed(self) -> bool:

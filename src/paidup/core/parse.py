@@ -190,8 +190,9 @@ def _item(body: Json, parent: Json) -> SubscriptionItem:
 
 
 def invoice(body: Json, *, amount_refunded: int = 0, dispute: str | None = None) -> Invoice:
-    """An invoice, without its lines; what follows is what we know of its payments beside Stripe's body."""
+    """An invoice, of its lines only the period; what follows is what we know of its payments beside Stripe's body."""
     transitions = body.get("status_transitions") or {}
+    service_start, service_end = _service(body)
     return Invoice(
         id=body["id"],
         customer=reference(body["customer"]) or "",
@@ -215,9 +216,28 @@ def invoice(body: Json, *, amount_refunded: int = 0, dispute: str | None = None)
         hosted_invoice_url=body.get("hosted_invoice_url"),
         invoice_pdf=body.get("invoice_pdf"),
         livemode=bool(body.get("livemode")),
+        service_start=service_start,
+        service_end=service_end,
         amount_refunded=amount_refunded,
         dispute=dispute,
     )
+
+
+def _service(body: Json) -> tuple[datetime | None, datetime | None]:
+    """The latest period that a line charges for, prorations aside; metered lines look back."""
+    periods = [
+        (line["period"]["end"], line["period"]["start"])
+        for line in (body.get("lines") or {}).get("data") or []
+        if line.get("period") and not _is_proration(line)
+    ]
+    end, start = max(periods, default=(None, None))
+    return from_unix(start), from_unix(end)
+
+
+def _is_proration(line: Json) -> bool:
+    parent = line.get("parent") or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or line
+    return bool(details.get("proration"))
 
 
 def reversal(body: Json, *, charge: Json, invoice: str | None, livemode: bool) -> Reversal:
