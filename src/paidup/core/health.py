@@ -10,6 +10,7 @@ Is billing well? What is measured, and what of it somebody should look at.
 | `changes_waiting` | a change has waited for its handlers for minutes |
 | `refused` | webhooks were refused within the last hour |
 | `unresolved_money` | money went back lately, and nobody knows of whom or for what: access and credits stay |
+| `gap` | events may be missing that Stripe lists no more |
 | `version` | events come in another release of the API than the one that is asked in |
 | `old_secret` | a configured secret signed nothing in the last day |
 | `never_reconciled`, `reconciled_long_ago`, `reconcile_failed`, `drift` | what is known of the comparison with Stripe |
@@ -68,6 +69,7 @@ class Facts:
     changes_waiting_since: datetime | None = None
     changes_failed: int = 0
     refused: tuple[Refused, ...] = ()
+    has_gap: bool = False
     unresolved_ours: int = 0
     unresolved_others: int = 0
     configured_secrets: int = 1
@@ -134,6 +136,9 @@ def _inbound(facts: Facts) -> list[Finding]:
             severity = "warning" if each.reason in _SIGNED else "note"
             todo = _SIGNED.get(each.reason, "nothing, unless a proxy drops headers or rewrites bodies")
             found.append(Finding("refused", severity, message, todo))
+    if facts.has_gap:
+        message = "events may have been missed that are too old for Stripe's list"
+        found.append(Finding("gap", "warning", message, "paidup reconcile --fix"))
     found += _money(facts)
     release = facts.api_version.partition(".")[2]
     for version in sorted(facts.versions):

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Float, and_, cast, extract, func, select
 from sqlalchemy.orm import Session
 
 from paidup.core.health import Facts, Refused
-from paidup.database import migrate, reconciliations
+from paidup.database import event_cursors, migrate, reconciliations
 from paidup.database.engine import Database
 from paidup.database.tables import OwnerMapping, RefusedWebhook, Reversal, StoredChange, StoredEvent, SyncTarget
 
@@ -54,6 +54,7 @@ def gather(
                 Refused(row.reason, row.count, row.first_at, row.last_at, row.detail)
                 for row in session.scalars(select(RefusedWebhook).order_by(RefusedWebhook.last_at.desc()))
             ),
+            has_gap=event_cursors.has_gap(session, livemode=livemode),
             unresolved_ours=_count(
                 session,
                 Reversal,

@@ -280,12 +280,17 @@ class StoredEvent(Base):
 
 
 class EventCursor(Base):
-    """Up to when every event of a mode that leads somewhere is here: those that never came were fetched."""
+    """
+    Up to when every event of a mode that leads somewhere is here: those that never came were fetched.
+
+    `has_gap` when some may have been too old to be listed, until everything was compared.
+    """
 
     __tablename__ = "billing_event_cursors"
 
     livemode: Mapped[bool] = mapped_column(primary_key=True)
     filled_until: Mapped[datetime]
+    has_gap: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class RefusedWebhook(Base):

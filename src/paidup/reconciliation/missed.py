@@ -68,8 +68,11 @@ class MissedEvents:
         stored stays, and the next fill begins where this one began.
         """
         began = self._clock()
-        cursor = self.filled_until()
-        window_exceeded = cursor is None or cursor - OVERLAP < began - KEPT_BY_STRIPE
+        with self._database.read() as session:
+            cursor = event_cursors.filled_until(session, livemode=self._livemode)
+            had_gap = event_cursors.has_gap(session, livemode=self._livemode)
+        # Told until everything was compared: whoever heard it first may have died of it.
+        window_exceeded = had_gap or cursor is None or cursor - OVERLAP < began - KEPT_BY_STRIPE
         read = found = stored = 0
         since = cursor - OVERLAP if cursor is not None else None
         with Pages(self._gateway, "event", since=since, clock=self._clock) as pages:
@@ -78,7 +81,8 @@ class MissedEvents:
                 read, found, stored = read + len(page.bodies), found + len(routed), stored + self._store(routed)
                 if on_progress is not None:
                     on_progress(Progress("event", read, None))
-        self.note_filled(began)
+        gap = True if window_exceeded else None
+        self._database.run(lambda session: event_cursors.advance(session, livemode=self._livemode, to=began, gap=gap))
         return Filled(found, stored, window_exceeded)
 
     def filled_until(self) -> datetime | None:
@@ -88,7 +92,7 @@ class MissedEvents:
 
     def note_filled(self, at: datetime) -> None:
         """Note that everything up to a time is known some other way, such as by a full comparison."""
-        self._database.run(lambda session: event_cursors.advance(session, livemode=self._livemode, to=at))
+        self._database.run(lambda session: event_cursors.advance(session, livemode=self._livemode, to=at, gap=False))
 
     def _routed(self, bodies: Sequence[dict[str, Any]]) -> list[inbox.Delivery]:
         now = self._clock()
