@@ -22,7 +22,7 @@ from stripe_emulator.testing import Stripe, assert_survives_chaos
 from tests.support.databases import DatabaseMaker, PostgresDatabases
 from tests.support.surviving import App, Portal, Switchboard, a_switchboard, app_on
 
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "10"))
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "6"))
 FEWEST = 8
 """Schedules of each flow that are run on the slowest machine, too: one twist of each kind."""
 MIXED = 60

@@ -122,19 +122,24 @@ class Run:
                 for kind in (*CATALOG, *LISTED)
                 if not self._places[kind].is_done
             }
+            since = self._clock() - _REVERSALS_BACK
+            reversals = {
+                kind: stack.enter_context(Pages(self._gateway, kind, since=since, clock=self._clock))
+                for kind in REVERSALS
+                if not self._places[kind].is_done
+            }
+            also = self._pool.submit(self._ask_also)
             for kind in CATALOG:
                 if kind in pages:
                     self._compare_catalog(kind, pages[kind])
             self._compare_listed({kind: pages[kind] for kind in LISTED if kind in pages})
             self._take_in()
-            for kind in REVERSALS:
-                if not self._places[kind].is_done:
-                    self._compare_reversals(kind)
+            for kind, found in reversals.items():
+                self._compare_reversals(kind, found)
             with self._database.read() as session:
                 late = mirror.late_marks(session, livemode=self._livemode)
             self._look(targets.customer(each) for each in late)
-            with in_background():
-                self._advance(patiently(self._also, self._stopping))
+            self._advance(also.result())
             self._in_flight_before += self._database.run(self._settle)
             if self._fix:
                 self._fill()
@@ -164,22 +169,24 @@ class Run:
         self._places[kind] = Place(is_done=True)
         self._advance()
 
-    def _compare_reversals(self, kind: str) -> None:
+    def _ask_also(self) -> list[Difference]:
+        with in_background():
+            return patiently(self._also, self._stopping)
+
+    def _compare_reversals(self, kind: str, pages: Pages) -> None:
         """Refunds or disputes of the last year: of each charge that has one we don't know, or know otherwise."""
-        since = self._clock() - _REVERSALS_BACK
         count = 0
-        with Pages(self._gateway, kind, since=since, clock=self._clock) as pages:
-            for page in pages:
-                with self._database.read() as session:
-                    rows = mirror.by_id(session, kind, [body["id"] for body in page.bodies])
-                self._look(
-                    targets.charge(charge)
-                    for body in page.bodies
-                    if (charge := parse.reference(body["charge"])) and _is_other(rows.get(body["id"]), body)
-                )
-                count += len(page.bodies)
-                self._advance()
-                self._tell(kind, count)
+        for page in pages:
+            with self._database.read() as session:
+                rows = mirror.by_id(session, kind, [body["id"] for body in page.bodies])
+            self._look(
+                targets.charge(charge)
+                for body in page.bodies
+                if (charge := parse.reference(body["charge"])) and _is_other(rows.get(body["id"]), body)
+            )
+            count += len(page.bodies)
+            self._advance()
+            self._tell(kind, count)
         self._counts["read"][kind] = self._counts["compared"][kind] = count
         self._places[kind] = Place(is_done=True)
         self._advance()
