@@ -54,6 +54,8 @@ _Found = TypeVar("_Found")
 
 _POLL_SECONDS = 0.05
 _LET_GO_WAIT = timedelta(seconds=10)
+_CLOCKS = timedelta(hours=1)
+"""How far ours may be ahead of Stripe's."""
 
 
 @dataclass(slots=True)
@@ -249,7 +251,7 @@ class Synchroniser:
             stored_reversals.save(session, charge.found, synced_at=began)
             if mapping is not None and mapping.customer_id is not None and mapping.livemode is self._livemode:
                 stored_reversals.mark(session, mapping.customer_id)
-                self._tell_of(session, mapping.owner, mapping.customer_id, charge, before, began)
+                self._tell_of(session, mapping, charge, before, began)
             if charge.found and mapping is None:
                 logger.warning("money went back of charge %s, which is nobody's here", charge_id)
             ignored = None if mapping else "foreign_customer" if charge.customer else "no_customer"
@@ -260,19 +262,20 @@ class Synchroniser:
     def _tell_of(
         self,
         session: Session,
-        owner: str,
-        customer_id: str,
+        mapping: OwnerMapping,
         charge: Reversed,
         before: Mapping[str, Reversal],
         now: datetime,
     ) -> None:
         found: list[Change] = []
         for reversal, _ in sorted(charge.found, key=lambda each: (each[0].created, each[0].id)):
+            if reversal.id not in before and reversal.created < mapping.created - _CLOCKS:
+                continue  # from before the customer was taken in, like all that is not told of an import
             found += changes.of_reversal(
                 before.get(reversal.id),
                 reversal,
-                owner=owner,
-                customer=customer_id,
+                owner=mapping.owner,
+                customer=str(mapping.customer_id),
                 subscription=charge.subscription
                 or (store.subscription_of(session, reversal.invoice) if reversal.invoice else None),
                 is_whole=charge.is_whole,

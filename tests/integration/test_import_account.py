@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -139,3 +140,27 @@ def test_a_customer_that_moved_during_the_import_is_synchronised_again(
     billing.run_until_idle()
     assert billing.reconcile().is_clean
     assert billing.access(OWNER).plan == "free"
+
+
+def test_what_went_back_before_is_known_and_told_to_nobody(
+    make_billing: Callable[..., Billing], stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    two_days_later = timedelta(days=2)
+    billing = make_billing(clock=lambda: datetime.now(UTC) + two_days_later)
+    billing.push_catalog()
+    a_customer(client, 1, price=price_of(client))
+    (charge,) = client.v1.charges.list().data
+    client.v1.refunds.create({"charge": charge.id, "amount": 300})
+    stripe.advance(days=2)
+    changes: list[Change] = []
+    billing.on_change("invoice.refunded")(changes.append)
+    report = billing.reconcile(fix=True, owner_of=by_app_user)
+    assert (report.adopted, report.found) == (1, 0)
+    billing.run_until_idle()
+    (invoice,) = billing.invoices("user:1")
+    assert (invoice.amount_refunded, changes) == (300, [])
+    client.v1.refunds.create({"charge": charge.id, "amount": 200})
+    for event in stripe.events():
+        deliver(billing, event, at=stripe.now)
+    billing.run_until_idle()
+    assert [each.data["amount"] for each in changes] == [200]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from paidup.core.reversal import LOST_DISPUTE, NOT_REFUNDED, OPEN_DISPUTES, Reversal
@@ -44,6 +44,8 @@ def mark(session: Session, customer_id: str) -> None:
 
 def mark_those(session: Session, reversals: ColumnElement[bool], subscriptions: ColumnElement[bool]) -> None:
     """The same for those of many customers: the conditions name their reversals and their subscriptions."""
+    if not session.scalar(select(exists().where(reversals))):
+        return  # as nearly everybody has none: nothing was ever marked, for none goes away
     reversed_ones = select(tables.Reversal.invoice_id).where(reversals, tables.Reversal.invoice_id.is_not(None))
     session.execute(
         update(_Invoice)
@@ -55,7 +57,7 @@ def mark_those(session: Session, reversals: ColumnElement[bool], subscriptions: 
     changed = or_(_Subscription.refunded != refunded, _Subscription.disputed != disputed)
     session.execute(
         update(_Subscription)
-        .where(subscriptions, changed)
+        .where(subscriptions, _Subscription.id.in_(_paid_by(reversed_ones)), changed)
         .values(refunded=refunded, disputed=disputed)
         .execution_options(synchronize_session=False)
     )
@@ -69,6 +71,11 @@ def _one_at_a_time(session: Session, customer_id: str) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(customer_id, _LOCK_SEED))))
+
+
+def _paid_by(invoices: Select[Any]) -> Select[Any]:
+    """The subscriptions that some invoices bill."""
+    return select(_Invoice.subscription_id).where(_Invoice.id.in_(invoices), _Invoice.subscription_id.is_not(None))
 
 
 def _amount_refunded() -> ColumnElement[int]:
