@@ -22,12 +22,11 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from paidup import giving_up, inbox, metrics, outbox, reversals
+from paidup import giving_up, inbox, metrics, outbox
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.changes import Change, Known
-from paidup.core.reversal import Reversal
 from paidup.core.targets import Part
 from paidup.core.timestamps import from_unix
 from paidup.database import reversals as stored_reversals
@@ -42,7 +41,7 @@ from paidup.errors import (
     StripeRejected,
 )
 from paidup.handlers import Handlers
-from paidup.reversals import Reversed
+from paidup.reversals import Reversals
 from paidup.stripe_api.budget import is_in_background
 from paidup.stripe_api.gateway import Gateway
 from paidup.trials import Trials
@@ -54,8 +53,6 @@ _Found = TypeVar("_Found")
 
 _POLL_SECONDS = 0.05
 _LET_GO_WAIT = timedelta(seconds=10)
-_CLOCKS = timedelta(hours=1)
-"""How far ours may be ahead of Stripe's."""
 
 
 @dataclass(slots=True)
@@ -95,6 +92,14 @@ class Synchroniser:
         self._attempts = attempts
         self._users_calls = users_calls
         self._trials = trials
+        self._reversals = Reversals(
+            database=database,
+            gateway=gateway,
+            handlers=handlers,
+            livemode=livemode,
+            clock=clock,
+            request=self._request,
+        )
 
     def run(self, claim: inbox.Claim) -> None:
         """
@@ -111,11 +116,11 @@ class Synchroniser:
             case "price":
                 self._catalog_object(claim, object_id, self._gateway.find_price, store.save_price)
             case "charge":
-                self._charge(claim, object_id)
+                self._reversals.synchronise(claim, object_id)
             case "leaving":
                 self._let_go(claim, object_id)
             case _ if kind in targets.OF_A_CHARGE:
-                self._of_a_charge(claim, kind, object_id)
+                self._reversals.look_up(claim, kind, object_id)
             case _ if kind in targets.LOOKED_UP:
                 self._lookup(claim, kind, object_id)
             case _:
@@ -227,66 +232,10 @@ class Synchroniser:
         ignored = None if customer_id else "no_customer"
         self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
 
-    def _of_a_charge(self, claim: inbox.Claim, kind: str, object_id: str) -> None:
-        """Find out which charge a refund or a dispute is of, and let that be synchronised."""
-        charge_id = self._gateway.charge_of(kind, object_id)
-        if charge_id is not None:
-            self._request(targets.charge(charge_id))
-        ignored = None if charge_id else "no_charge"
-        self._database.run(lambda session: inbox.finish(session, claim, now=self._clock(), ignored=ignored))
-
-    def _charge(self, claim: inbox.Claim, charge_id: str) -> None:
-        """What went back of a charge, and what that means for its customer's invoices and subscriptions."""
-        began = self._clock()
-        with self._database.read() as session:
-            known = stored_reversals.of_charge(session, charge_id)
-        charge = reversals.fetch(self._gateway, charge_id, known, livemode=self._livemode)
-        if charge.customer and any(each.kind == "dispute" for each, _ in charge.found):
-            # Some accounts have Stripe end what is disputed. In a transaction of its own, as in `_lookup`.
-            self._request(targets.customer(charge.customer))
-
-        def apply(session: Session) -> None:
-            mapping = _mapping_of(session, charge.customer) if charge.customer else None
-            before = stored_reversals.of_charge(session, charge_id)
-            stored_reversals.save(session, charge.found, synced_at=began)
-            if mapping is not None and mapping.customer_id is not None and mapping.livemode is self._livemode:
-                stored_reversals.mark(session, mapping.customer_id)
-                self._tell_of(session, mapping, charge, before, began)
-            if charge.found and mapping is None:
-                logger.warning("money went back of charge %s, which is nobody's here", charge_id)
-            ignored = None if mapping else "foreign_customer" if charge.customer else "no_customer"
-            inbox.finish(session, claim, now=self._clock(), ignored=ignored)
-
-        self._database.run(apply)
-
-    def _tell_of(
-        self,
-        session: Session,
-        mapping: OwnerMapping,
-        charge: Reversed,
-        before: Mapping[str, Reversal],
-        now: datetime,
-    ) -> None:
-        found: list[Change] = []
-        for reversal, _ in sorted(charge.found, key=lambda each: (each[0].created, each[0].id)):
-            if reversal.id not in before and reversal.created < mapping.created - _CLOCKS:
-                continue  # from before the customer was taken in, like all that is not told of an import
-            found += changes.of_reversal(
-                before.get(reversal.id),
-                reversal,
-                owner=mapping.owner,
-                customer=str(mapping.customer_id),
-                subscription=charge.subscription
-                or (store.subscription_of(session, reversal.invoice) if reversal.invoice else None),
-                is_whole=charge.is_whole,
-                now=now,
-            )
-        outbox.put(session, found, self._handlers, now=self._clock())
-
     def _let_go(self, claim: inbox.Claim, customer_id: str) -> None:
         """End everything of a customer, and delete them. A repetition ends what is left."""
         with self._database.read() as session:
-            mapping = _mapping_of(session, customer_id)
+            mapping = store.mapping_to(session, customer_id)
         if mapping is None or mapping.livemode is not self._livemode:
             raise StripeNotFound(f"{customer_id} is of the other mode", remedy="run a worker with that mode's key")
         found = self._gateway.find_customer(customer_id)
@@ -306,7 +255,7 @@ class Synchroniser:
     def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
         began = self._clock()
         with self._database.read() as session:
-            is_known = _mapping_of(session, customer_id) is not None
+            is_known = store.mapping_to(session, customer_id) is not None
             sessions = _open_sessions(session, customer_id)
             trials = _repeated_trials(session, customer_id, self._trials)
             unpaid = store.first_payments_failed(session, customer_id)
@@ -408,7 +357,7 @@ class Synchroniser:
         The intent must be one of our own rows, so that nobody becomes an owner by writing metadata. It covers the
         webhook that overtakes our commit, and the commit that never came.
         """
-        mapping = _mapping_of(session, customer_id)
+        mapping = store.mapping_to(session, customer_id)
         if mapping is not None:
             return mapping.owner if mapping.livemode is self._livemode else None
         if body is None or not parse.names_an_owner(body):
@@ -517,13 +466,9 @@ def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, no
     ]
 
 
-def _mapping_of(session: Session, customer_id: str) -> OwnerMapping | None:
-    return session.scalars(select(OwnerMapping).where(OwnerMapping.customer_id == customer_id)).one_or_none()
-
-
 def _repeated_trials(session: Session, customer_id: str, trials: Trials) -> list[str]:
     """The trials to be ended at Stripe, as of what we know."""
-    mapping = _mapping_of(session, customer_id)
+    mapping = store.mapping_to(session, customer_id)
     if mapping is None or not trials.end:
         return []
     return [each.id for each in trials.repeated(session, mapping.owner, customer_id)]

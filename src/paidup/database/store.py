@@ -282,6 +282,12 @@ def mapping_of(session: Session, owner: str, *, livemode: bool) -> tables.OwnerM
     return session.get(tables.OwnerMapping, (owner, livemode))
 
 
+def mapping_to(session: Session, customer_id: str) -> tables.OwnerMapping | None:
+    """The mapping of the owner who has this customer; None when they are nobody's here."""
+    query = select(tables.OwnerMapping).where(tables.OwnerMapping.customer_id == customer_id)
+    return session.scalars(query).one_or_none()
+
+
 def is_deleted(session: Session, customer_id: str) -> bool:
     """Is it known that a customer was deleted at Stripe?"""
     row = session.get(tables.Customer, customer_id)
