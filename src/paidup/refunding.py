@@ -26,6 +26,7 @@ _KEY = "paidup_refund"
 _IN_TIME = timedelta(hours=1)
 """How long after it was noted the subscription must have ended for it to count: what was left then was about that."""
 _SAME_MOMENT = timedelta(hours=1)
+"""How far the invoice of a period may be from its beginning."""
 _IN_TENS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 """Currencies with three decimals, of which Stripe moves two: https://docs.stripe.com/currencies#three-decimal"""
 
@@ -98,7 +99,7 @@ class Refunding:
         amount = min(prorated, left)
         if subscription.currency in _IN_TENS:
             amount -= amount % 10
-        return amount, max(line["period"]["start"] for line in preview["lines"]["data"])
+        return amount, max((line["period"]["start"] for line in preview["lines"]["data"]), default=0)
 
     def _payments(self, subscription: Subscription) -> Iterator[_Payment]:
         """What was paid for the current period, the newest first."""
@@ -112,9 +113,16 @@ class Refunding:
                 intent = parse.reference(each["payment"].get("payment_intent"))
                 if each["status"] == "paid" and intent is not None:
                     charge = self._gateway.charge_of_payment(intent)
-                    if charge is not None and not charge["disputed"]:
+                    if charge is not None and self._may_be_refunded(charge):
                         left = charge["amount_captured"] - charge["amount_refunded"]
                         yield _Payment(intent, charge["id"], left)
+
+    def _may_be_refunded(self, charge: Json) -> bool:
+        """Not while a bank has the money, nor once it is lost; Stripe calls a charge disputed for ever."""
+        return not charge["disputed"] or all(
+            each["status"] == "won" or each["is_charge_refundable"]
+            for each in self._gateway.list_disputes(charge["id"])
+        )
 
     def _done(self, payment: _Payment, subscription: Subscription) -> int:
         return sum(

@@ -134,6 +134,22 @@ def test_an_upgrade_paid_since_is_given_back_too(subscriber: Billing, stripe: Em
     assert max(refunds(client)) <= max(2900, quote.due_now)
 
 
+def test_what_a_bank_has_taken_is_not_given_back_beside_it(billing: Billing, stripe: Emulator, client: Any) -> None:
+    pay(str(billing.checkout(OWNER, "pro").url), number="4000000000000259")
+    billing.sync(OWNER)
+    stripe.advance(days=10)
+    assert billing.unused(OWNER) == Unused(charge_subscription(billing), 0, "usd")
+    (dispute,) = client.disputes.list().data
+    client.disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}})
+    assert client.charges.retrieve(dispute.charge).disputed
+    told = billing.unused(OWNER)
+    assert told is not None
+    assert told.amount > 1900, "it was won"
+    billing.cancel(OWNER, when="now", refund_unused=True)
+    (given,) = refunds(client)
+    assert given in by_hand(billing, 2900)
+
+
 def test_no_more_than_is_left_of_what_was_paid(subscriber: Billing, client: Any) -> None:
     (charge,) = client.charges.list().data
     client.refunds.create({"charge": charge.id, "amount": 2800})
