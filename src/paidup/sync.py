@@ -449,9 +449,9 @@ def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, no
         for session_id, body in bodies.items()
         if body["status"] == "expired" and body["expires_at"] <= now.timestamp()
     ]
-    rows = session.scalars(
-        select(CheckoutIntent).where(CheckoutIntent.session_id.in_(expired), CheckoutIntent.state == "open")
-    )
+    if not expired:
+        return []
+    open_ones = select(CheckoutIntent).where(CheckoutIntent.session_id.in_(expired), CheckoutIntent.state == "open")
     return [
         changes.of_expired_checkout(
             str(row.session_id),
@@ -462,7 +462,7 @@ def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, no
             seats=row.seats,
             now=now,
         )
-        for row in (rows if expired else ())
+        for row in session.scalars(open_ones)
     ]
 
 
