@@ -89,6 +89,7 @@ def test_a_payment_that_is_disputed_puts_the_plan_on_hold(ada: Person) -> None:
     ada.page.wait_for_url("**/welcome**")
     ada.go("/settings/billing")
     ada.sees_banner("Pro is on hold")
+    ada.sees_status("On hold")
     ada.sees_plan("Free")
     expect(ada.page.locator(".invoices tbody tr")).to_contain_text("Disputed")
     assert not ada.has_reports()
