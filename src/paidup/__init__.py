@@ -6,7 +6,7 @@ from paidup.async_billing import AsyncBilling
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
-from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.catalog import Addon, Catalog, Plan, PlanPrice
 from paidup.core.changes import Change
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.differences import Difference
@@ -35,6 +35,7 @@ from paidup.errors import (
     FeatureNotInPlan,
     InvalidOwner,
     InvalidPayload,
+    InvalidQuantity,
     InvalidRequest,
     InvalidReturnUrl,
     InvalidSeats,
@@ -66,6 +67,7 @@ from paidup.errors import (
     StripeUnavailable,
     SubscriptionRefused,
     TransferRefused,
+    UnknownAddon,
     UnknownDiscount,
     UnknownInterval,
     UnknownPlan,
@@ -82,6 +84,7 @@ __all__ = [
     "Access",
     "AccessPolicy",
     "AccessRefused",
+    "Addon",
     "AsyncBilling",
     "Billing",
     "BillingError",
@@ -108,6 +111,7 @@ __all__ = [
     "Grants",
     "InvalidOwner",
     "InvalidPayload",
+    "InvalidQuantity",
     "InvalidRequest",
     "InvalidReturnUrl",
     "InvalidSeats",
@@ -154,6 +158,7 @@ __all__ = [
     "SubscriptionRefused",
     "Terms",
     "TransferRefused",
+    "UnknownAddon",
     "UnknownDiscount",
     "UnknownInterval",
     "UnknownPlan",

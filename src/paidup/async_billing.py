@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from paidup.billing import Billing
@@ -100,6 +100,7 @@ class AsyncBilling:
         name: str | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
+        addons: Mapping[str, int] | None = None,
         embedded: bool = False,
         return_to: str | None = None,
         cancel_to: str | None = None,
@@ -115,6 +116,7 @@ class AsyncBilling:
             name=name,
             promotion_code=promotion_code,
             coupon=coupon,
+            addons=addons,
             embedded=embedded,
             return_to=return_to,
             cancel_to=cancel_to,
@@ -141,6 +143,7 @@ class AsyncBilling:
         *,
         interval: str | None = None,
         seats: int | None = None,
+        addons: Mapping[str, int] | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
         wait: timedelta = timedelta(seconds=5),
@@ -152,6 +155,7 @@ class AsyncBilling:
             plan,
             interval=interval,
             seats=seats,
+            addons=addons,
             promotion_code=promotion_code,
             coupon=coupon,
             wait=wait,

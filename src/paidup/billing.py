@@ -7,7 +7,7 @@ Every verb is synchronous and safe to call from any thread; `AsyncBilling` has t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -396,6 +396,7 @@ class Billing:
         name: str | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
+        addons: Mapping[str, int] | None = None,
         embedded: bool = False,
         return_to: str | None = None,
         cancel_to: str | None = None,
@@ -406,10 +407,11 @@ class Billing:
         `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
         the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
         `promotion_code` is what people type, `coupon` a coupon's id: one of them, and chosen by the app, never taken
-        from a browser that may not. `embedded` gives a `client_secret` for Stripe's script on your own page instead of
-        a `url`. Raises CheckoutRefused with the right action when the owner has a live subscription,
-        CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
-        UnknownInterval, InvalidSeats, PlanNotForSale, InvalidRequest, InvalidReturnUrl, WrongAccount, StripeError.
+        from a browser that may not. `addons` is how many of each add-on, by key. `embedded` gives a `client_secret` for
+        Stripe's script on your own page instead of a `url`. Raises CheckoutRefused with the right action when the owner
+        has a live subscription, CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
+        UnknownInterval, InvalidSeats, UnknownAddon, InvalidQuantity, PlanNotForSale, InvalidRequest, InvalidReturnUrl,
+        WrongAccount, StripeError.
         """
         self._account.check()
         return self._checkouts.start(
@@ -421,6 +423,7 @@ class Billing:
             name=name,
             promotion_code=promotion_code,
             coupon=coupon,
+            addons=addons,
             embedded=embedded,
             return_url=self._url(return_to or self.settings.checkout_done),
             cancel_url=self._url(cancel_to or self.settings.checkout_canceled),
@@ -466,6 +469,7 @@ class Billing:
         *,
         interval: str | None = None,
         seats: int | None = None,
+        addons: Mapping[str, int] | None = None,
         promotion_code: str | None = None,
         coupon: str | None = None,
         wait: timedelta = timedelta(seconds=5),
@@ -473,13 +477,22 @@ class Billing:
         """
         What changing the owner's subscription costs, as Stripe computes it; nothing is changed yet.
 
-        The subscription is the one in the plan's group. `interval` and `seats` stay as they are if they are left out.
-        `promotion_code`, as people type it, or `coupon`, an id, holds from the change on, beside the discounts there
-        are. The quote binds for half an hour: show it, and pass its id to `change_plan`. Raises SubscriptionRefused
-        with the right action, UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, DiscountRefused, StripeError.
+        The subscription is the one in the plan's group. `interval`, `seats` and each of `addons`, how many by key, stay
+        as they are if they are left out; 0 takes an add-on away, and one that is not sold with the new plan goes with
+        the old. `promotion_code`, as people type it, or `coupon`, an id, holds from the change on, beside the discounts
+        there are. The quote binds for half an hour: show it, and pass its id to `change_plan`. Raises
+        SubscriptionRefused with the right action, UnknownPlan, UnknownInterval, InvalidSeats, UnknownAddon,
+        InvalidQuantity, PlanNotForSale, DiscountRefused, StripeError.
         """
         return self._quotes.preview(
-            owner, plan, interval=interval, seats=seats, promotion_code=promotion_code, coupon=coupon, wait=wait
+            owner,
+            plan,
+            interval=interval,
+            seats=seats,
+            addons=addons,
+            promotion_code=promotion_code,
+            coupon=coupon,
+            wait=wait,
         )
 
     def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:

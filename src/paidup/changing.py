@@ -8,7 +8,8 @@ at a time. No transaction is open while Stripe is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -93,6 +94,7 @@ class Changing:
                 quote.after.plan,
                 interval=quote.after.interval,
                 seats=quote.after.seats,
+                addons=quote.addons_changed,
                 promotion_code=quote.promotion_code,
                 coupon=next((each["coupon"] for each in row.params.get("discounts", ()) if "coupon" in each), None),
                 wait=wait,
@@ -320,17 +322,37 @@ class Changing:
         phases = change_state.phases(
             found,
             body,
-            row.item_id,
-            price=row.price_id,
-            seats=quote.after.seats,
+            row.params["items"],
             at=int(quote.effective_at.timestamp()),
             new_cycle=quote.after.interval != quote.before.interval,
             metadata=row.params["metadata"],
             discounts=row.params.get("discounts"),
         )
-        self._gateway.update_schedule(
-            found["id"], {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
-        )
+        params = {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
+        try:
+            self._gateway.update_schedule(found["id"], params)
+        except StripeRejected:
+            archived = change_state.archived_prices(body)
+            if not archived:
+                raise
+            with self._sold_again(archived):
+                self._gateway.update_schedule(found["id"], params)
+
+    @contextmanager
+    def _sold_again(self, prices: list[str]) -> Iterator[None]:
+        """
+        Prices are active for the moment of a call.
+
+        A schedule has to name what is there already, and Stripe takes no archived price. After a crash in between, the
+        next `catalog push` archives it: it has no lookup key, so nothing of ours sells it meanwhile.
+        """
+        try:
+            for price in prices:
+                self._gateway.update_price(price, {"active": True})
+            yield
+        finally:
+            for price in prices:
+                self._gateway.update_price(price, {"active": False})
 
     def _release(self, schedule_id: str) -> None:
         try:

@@ -9,7 +9,7 @@ nothing; it only makes us look.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,7 +40,8 @@ from paidup.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from paidup.purchase import Purchase, choose, refusal
+from paidup.prices import price_ids
+from paidup.purchase import Purchase, choose, choose_addons, refusal
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser, save_checkout
@@ -109,6 +110,7 @@ class Checkouts:
         name: str | None,
         promotion_code: str | None,
         coupon: str | None,
+        addons: Mapping[str, int] | None,
         embedded: bool,
         return_url: str,
         cancel_url: str,
@@ -116,14 +118,15 @@ class Checkouts:
         """
         The owner's open Checkout for this plan: the one there is, or a new one.
 
-        Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, CheckoutRefused, CurrencyRefused,
-        DiscountRefused, StripeError.
+        Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, UnknownAddon, InvalidQuantity,
+        CheckoutRefused, CurrencyRefused, DiscountRefused, StripeError.
         """
         check_owner(owner)
         plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
+        beside = choose_addons(self._catalog, plan, addons, interval=interval)
         self._refuse_if_subscribed(owner, plan)
-        price_id = self._price_id(price)
-        setup_fee_id = self._price_id(plan.setup_fee) if plan.setup_fee else None
+        fee = plan.setup_fee
+        ids = price_ids(self._gateway, [price, *(each for _, each, _ in beside), *([fee] if fee else [])])
         known = self._customer(owner)
         if known is not None:
             self._refuse_if_in_another_currency(known, price)
@@ -131,7 +134,18 @@ class Checkouts:
             self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=known.id if known else None
         )
         customer_id = self._customers.ensure(owner, email=email, name=name)
-        wanted = Purchase(owner, customer_id, plan, interval, seats, price_id, discount, embedded, setup_fee_id)
+        wanted = Purchase(
+            owner,
+            customer_id,
+            plan,
+            interval,
+            seats,
+            ids[price.lookup_key],
+            discount,
+            embedded,
+            setup_fee_id=ids[fee.lookup_key] if fee else None,
+            addons=[(ids[each.lookup_key], quantity) for _, each, quantity in beside],
+        )
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
             intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
@@ -197,14 +211,6 @@ class Checkouts:
         """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
         plan = plan_of(subscription, self._catalog)
         return plan.group if plan else None
-
-    def _price_id(self, price: PlanPrice) -> str:
-        found = self._gateway.list_prices(lookup_keys=[price.lookup_key], active=True)
-        for body in found:
-            if body["unit_amount"] == price.amount and body["currency"] == price.currency:
-                return str(body["id"])
-        what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
-        raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
 
     def _claim(self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str) -> CheckoutIntent:
         """The row that holds the owner's plan group: the one there is, or a new one for this request."""

@@ -14,7 +14,8 @@ BillingError
 │       └── StripeDeclined               502  the bank refused the charge
 ├── InvalidSignature, InvalidPayload     400  a webhook body that is not from Stripe, or not an event
 ├── PayloadTooLarge                      413
-├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, InvalidOwner   422
+├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats   422
+├── UnknownAddon, InvalidQuantity, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
 ├── DiscountRefused                      422  the promotion code or coupon cannot be used for this
 │   ├── UnknownDiscount
@@ -258,6 +259,20 @@ class InvalidSeats(BillingError):
     status = 422
 
 
+class UnknownAddon(BillingError):
+    """There is no such add-on, or it is not sold with this plan."""
+
+    code = "unknown_addon"
+    status = 422
+
+
+class InvalidQuantity(BillingError):
+    """The number of an add-on is not a whole number within its bounds."""
+
+    code = "invalid_quantity"
+    status = 422
+
+
 class InvalidOwner(BillingError):
     """An owner is a non-empty string of at most 200 characters."""
 
@@ -441,6 +456,7 @@ class AccessRefused(BillingError):
         owner: str,
         plan: str,
         plans: Sequence[str] = (),
+        addons: Sequence[str] = (),
         feature: str | None = None,
         limit: str | None = None,
         allowed: int | None = None,
@@ -453,13 +469,15 @@ class AccessRefused(BillingError):
         """The plan the owner has now."""
         self.plans = tuple(plans)
         """The plans that would do, cheapest first."""
+        self.addons = tuple(addons)
+        """The add-ons of the plan they have that would do."""
         self.feature = feature
         self.limit = limit
         self.allowed = allowed
         self.used = used
 
     def _facts(self) -> Mapping[str, object]:
-        facts: dict[str, object] = {"plan": self.plan, "plans": list(self.plans)}
+        facts: dict[str, object] = {"plan": self.plan, "plans": list(self.plans), "addons": list(self.addons)}
         if self.feature is not None:
             facts["feature"] = self.feature
         if self.limit is not None:

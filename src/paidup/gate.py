@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from paidup.core.access import Access, plan_of
-from paidup.core.catalog import Catalog
+from paidup.core.catalog import Addon, Catalog
 from paidup.errors import AccessRefused, FeatureNotInPlan, LimitReached, NoSubscription, PaymentPastDue
 
 
@@ -22,8 +23,9 @@ def check_feature(access: Access, catalog: Catalog, feature: str) -> None:
         raise ValueError(f"unknown feature {feature!r}; the plans file has: {', '.join(catalog.features)}")
     if not access.can(feature):
         plans = tuple(each.key for each in catalog.plans_with_feature(feature))
+        addons = _addons(access, catalog, lambda each: feature in each.features)
         message = f"{catalog.features[feature].name} is not included in {access.plan_name}"
-        raise _refused(FeatureNotInPlan, message, access, catalog, plans=plans, feature=feature)
+        raise _refused(FeatureNotInPlan, message, access, catalog, plans=plans, addons=addons, feature=feature)
 
 
 def check_limit(access: Access, catalog: Catalog, limit: str, used: int) -> None:
@@ -33,9 +35,19 @@ def check_limit(access: Access, catalog: Catalog, limit: str, used: int) -> None
     allowed = access.limit(limit)
     if allowed is not None and used >= allowed:
         plans = tuple(each.key for each in catalog.plans_with_limit_above(limit, used))
+        addons = _addons(access, catalog, lambda each: each.limits.get(limit, 0) != 0)
         name = catalog.limits[limit].name.lower()
         message = f"{access.plan_name} includes {allowed} {name} and {used} are in use"
-        raise _refused(LimitReached, message, access, catalog, plans=plans, limit=limit, allowed=allowed, used=used)
+        facts: dict[str, Any] = {"limit": limit, "allowed": allowed, "used": used}
+        raise _refused(LimitReached, message, access, catalog, plans=plans, addons=addons, **facts)
+
+
+def _addons(access: Access, catalog: Catalog, would_do: Callable[[Addon], bool]) -> tuple[str, ...]:
+    """The add-ons of the owner's paid plan that would do and of which more can be bought."""
+    if not access.is_paid:
+        return ()
+    offered = catalog.addons_of(access.plan)
+    return tuple(each.key for each in offered if would_do(each) and access.addons.get(each.key, 0) < each.max)
 
 
 def _refused(

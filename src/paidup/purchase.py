@@ -1,25 +1,37 @@
 """
 What may be bought: a plan, an interval and seats held against the plans file, and what Stripe is asked for.
 
-Nothing here calls anybody. The browser names a plan's key, an interval and a number; everything else is decided here.
+Nothing here calls anybody. The browser names keys, an interval and numbers; everything else is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from paidup.core import parse
-from paidup.core.catalog import Catalog, CheckoutTerms, Plan, PlanPrice
+from paidup.core.catalog import Addon, Catalog, CheckoutTerms, Plan, PlanPrice
 from paidup.core.subscription import Subscription
-from paidup.errors import CheckoutRefused, InvalidSeats, PlanNotForSale, UnknownInterval, UnknownPlan
+from paidup.errors import (
+    CheckoutRefused,
+    InvalidQuantity,
+    InvalidSeats,
+    PlanNotForSale,
+    UnknownAddon,
+    UnknownInterval,
+    UnknownPlan,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an owner wants to buy, as Stripe knows it; `discount` is an element of Stripe's `discounts`."""
+    """
+    What an owner wants to buy, as Stripe knows it.
+
+    `discount` is an element of Stripe's `discounts`, `addons` are prices' ids with how many of each.
+    """
 
     owner: str
     customer_id: str
@@ -30,6 +42,7 @@ class Purchase:
     discount: Mapping[str, str] | None = None
     embedded: bool = False
     setup_fee_id: str | None = None
+    addons: Sequence[tuple[str, int]] = ()
 
     def params(
         self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool
@@ -73,6 +86,7 @@ class Purchase:
 
     def _lines(self) -> list[dict[str, Any]]:
         lines = [{"price": self.price_id, "quantity": self.seats}]
+        lines += [{"price": price_id, "quantity": quantity} for price_id, quantity in self.addons]
         return [*lines, {"price": self.setup_fee_id, "quantity": 1}] if self.setup_fee_id else lines
 
 
@@ -105,6 +119,33 @@ def choose(catalog: Catalog, plan_key: str, *, interval: str, seats: int) -> tup
     if type(seats) is not int or not low <= seats <= high:
         raise InvalidSeats(f"{seats!r} seats of plan {plan_key!r} cannot be bought", remedy=f"{low} to {high}")
     return plan, price
+
+
+def choose_addons(
+    catalog: Catalog, plan: Plan, asked: Mapping[str, int] | None, *, interval: str
+) -> list[tuple[Addon, PlanPrice, int]]:
+    """
+    The add-ons that are asked for beside a plan, with their prices, in the catalog's order; 0 of one is none.
+
+    Raises UnknownAddon, InvalidQuantity.
+    """
+    asked = asked or {}
+    if not isinstance(asked, Mapping):
+        raise InvalidQuantity(f"addons is a {type(asked).__name__}", remedy="give how many of each, by key")
+    offered = {addon.key: addon for addon in catalog.addons_of(plan.key)}
+    for key, quantity in asked.items():
+        addon = catalog.addon(key)
+        if addon is None or (quantity and key not in offered):
+            what = "there is no add-on" if addon is None else f"{plan.name} is not sold with add-on"
+            known = f"choose one of: {', '.join(offered)}" if offered else f"{plan.name} has none"
+            raise UnknownAddon(f"{what} {key!r}", remedy=known)
+        if type(quantity) is not int or not 0 <= quantity <= addon.max:
+            raise InvalidQuantity(f"{quantity!r} of add-on {key!r} cannot be bought", remedy=f"0 to {addon.max}")
+    return [
+        (addon, price, asked[addon.key])
+        for addon in offered.values()
+        if asked.get(addon.key) and (price := addon.price(interval)) is not None
+    ]
 
 
 def refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> CheckoutRefused:

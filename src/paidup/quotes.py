@@ -8,14 +8,15 @@ a hash of the subscription it stands on; `changing` charges exactly that or noth
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import Any
 
 from paidup import discounts
-from paidup.core import change_state, parse, targets
+from paidup.core import change_state, item_changes, parse, targets
 from paidup.core.access import best, plan_of
+from paidup.core.addons import addons_held, addons_to_have
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.plan_change import plan_item, seats_to_ask, timing
 from paidup.core.quote import Quote, Terms, When
@@ -33,7 +34,8 @@ from paidup.errors import (
     SubscriptionRefused,
     UnknownPlan,
 )
-from paidup.purchase import choose
+from paidup.prices import price_ids
+from paidup.purchase import choose, choose_addons
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser
 
@@ -74,6 +76,7 @@ class Quotes:
         *,
         interval: str | None,
         seats: int | None,
+        addons: Mapping[str, int] | None,
         promotion_code: str | None,
         coupon: str | None,
         wait: timedelta,
@@ -81,8 +84,8 @@ class Quotes:
         """
         A new quote for the owner's subscription. It changes nothing.
 
-        Raises UnknownPlan, UnknownInterval, InvalidSeats, PlanNotForSale, SubscriptionRefused, DiscountRefused,
-        StripeError.
+        Raises UnknownPlan, UnknownInterval, InvalidSeats, UnknownAddon, InvalidQuantity, PlanNotForSale,
+        SubscriptionRefused, DiscountRefused, StripeError.
         """
         check_owner(owner)
         if not self._catalog.has(plan_key):
@@ -93,9 +96,19 @@ class Quotes:
         subscription = parse.subscription(body)
         _refuse_as_it_stands(subscription)
         current, item = self._plan_item(subscription, group)
-        before = Terms(current.key, item.interval or "", item.quantity)
+        held = addons_held(subscription, self._catalog)
+        before = Terms(current.key, item.interval or "", item.quantity, held)
         plan, price = self._wanted(plan_key, interval or before.interval, seats, before)
-        after = Terms(plan.key, price.interval, seats_to_ask(plan, seats, item.quantity))
+        choose_addons(self._catalog, plan, addons, interval=price.interval)
+        beside = addons_to_have(
+            held,
+            addons or {},
+            self._catalog,
+            plan=plan.key,
+            interval=price.interval,
+            changes_plan=plan.key != before.plan,
+        )
+        after = Terms(plan.key, price.interval, seats_to_ask(plan, seats, item.quantity), beside)
         if after == before:
             raise SubscriptionRefused(
                 f"{plan.name} is what there is already", action="nothing_to_change", remedy="choose something else"
@@ -109,16 +122,16 @@ class Quotes:
         discount = discounts.choose(
             self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=subscription.customer
         )
-        stays = (after.plan, after.interval) == (before.plan, before.interval)
-        price_id = item.price if stays else self._price_id(price)
+        meant = item_changes.wanted(subscription, item, before, after, self._catalog)
+        ids = price_ids(self._gateway, item_changes.prices_of(meant))
         when = timing(before, after, self._catalog, trialing=subscription.is_trialing)
         params: dict[str, Any] = {
-            "items": [{"id": item.id, "price": price_id, "quantity": after.seats}],
+            "items": item_changes.item_changes(meant, ids),
             "proration_behavior": "none",
         }
         if discount is not None:
-            held = [{"discount": parse.reference(each)} for each in body.get("discounts") or []]
-            params["discounts"] = [*held, discount]
+            present = [{"discount": parse.reference(each)} for each in body.get("discounts") or []]
+            params["discounts"] = [*present, discount]
         return self._quote(owner, body, item, before, after, when, params, promotion_code)
 
     def running(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
@@ -206,14 +219,6 @@ class Quotes:
         asked = seats_to_ask(self._catalog.plan(plan_key), seats, before.seats)
         return choose(self._catalog, plan_key, interval=interval, seats=asked)
 
-    def _price_id(self, price: PlanPrice) -> str:
-        found = self._gateway.list_prices(lookup_keys=[price.lookup_key], active=True)
-        for body in found:
-            if body["unit_amount"] == price.amount and body["currency"] == price.currency:
-                return str(body["id"])
-        what = "has another amount at Stripe than in the plans file" if found else "does not exist at Stripe"
-        raise PlanNotForSale(f"price {price.lookup_key!r} {what}", remedy="run `paidup catalog push`")
-
     # what it costs
 
     def _quote(
@@ -256,7 +261,7 @@ class Quotes:
             expires_at=self._clock() + HOLDS_FOR,
             promotion_code=promotion_code.strip() if promotion_code else None,
         )
-        self._store(quote, body, item.id, params)
+        self._store(quote, body, params)
         return quote
 
     def _preview(self, subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -285,7 +290,7 @@ class Quotes:
                 return None
             raise
 
-    def _store(self, quote: Quote, body: dict[str, Any], item_id: str, params: dict[str, Any]) -> None:
+    def _store(self, quote: Quote, body: dict[str, Any], params: dict[str, Any]) -> None:
         now = self._clock()
         metadata = {change_state.QUOTE_KEY: quote.id, parse.PLAN_KEY: quote.after.plan}
         row = StoredQuote(
@@ -294,8 +299,6 @@ class Quotes:
             livemode=self._livemode,
             customer_id=parse.reference(body["customer"]) or "",
             subscription_id=quote.subscription,
-            item_id=item_id,
-            price_id=params["items"][0]["price"],
             terms=quote.as_dict(),
             params={**params, "metadata": metadata},
             fingerprint=change_state.fingerprint(body),

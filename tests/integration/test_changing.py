@@ -26,8 +26,9 @@ from paidup import (
     UnknownInterval,
     UnknownPlan,
 )
+from paidup.catalog import file
 from stripe_emulator import Emulator
-from tests.conftest import MakeBilling
+from tests.conftest import PLANS, MakeBilling
 from tests.support.account import price_of, subscribe
 from tests.support.go_between import a_go_between
 from tests.support.host_app import HostApp
@@ -176,6 +177,32 @@ def test_a_price_that_was_replaced_is_kept_for_more_seats(subscriber: Billing, c
     )
     subscriber.sync(OWNER)
     assert change(subscriber, "team", seats=3).items[0].price == old
+
+
+def test_after_a_price_was_raised_its_subscribers_change_as_before(
+    subscriber: Billing, make_billing: MakeBilling, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H56, H58: the push archives the old price; who has it may add seats, plan less, and take that back."""
+    change(subscriber, "team", seats=5)
+    old = known(subscriber).items[0].price
+    dearer = make_billing(catalog=file.loads(PLANS.read_text().replace("amount = 1500\n", "amount = 1900\n")))
+    dearer.push_catalog()
+    assert not client.v1.prices.retrieve(old).active
+    assert held(change(dearer, "team", seats=6)) == ("team", "month", 6)
+    quote = dearer.preview_change(OWNER, "team", seats=3)
+    assert quote.next_amount == 3 * 1500
+    dearer.change_plan(OWNER, quote.id)
+    dearer.undo_change(OWNER)
+    change(dearer, "team", seats=4)
+    assert not client.v1.prices.retrieve(old).active
+    stripe.advance(days=32)
+    dearer.sync(OWNER)
+    assert (held(known(dearer)), known(dearer).items[0].price) == (("team", "month", 4), old)
+    assert paid(client, dearer)[-1] == 4 * 1500
+    change(dearer, "basic")
+    stripe.advance(days=31)
+    dearer.sync(OWNER)
+    assert held(known(dearer)) == ("basic", "month", 1)
 
 
 # at the period's end

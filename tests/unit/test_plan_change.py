@@ -88,8 +88,12 @@ def test_seats_stay_as_they_are_unless_the_plan_wants_more(
 
 def test_a_quote_survives_being_stored() -> None:
     moment = datetime(2026, 11, 23, tzinfo=UTC)
-    quote = Quote("q", "user:1", "sub_1", PRO, TEAM, "now", None, "usd", 5, 5, 0, (), None, None, moment)
+    more = replace(TEAM, addons={"pack": 2})
+    quote = Quote("q", "user:1", "sub_1", PRO, more, "now", None, "usd", 5, 5, 0, (), None, None, moment)
     assert Quote.from_dict(quote.as_dict()) == quote
+    stored = quote.as_dict()
+    del stored["before"]["addons"]
+    assert Quote.from_dict(stored) == quote, "one that was stored before there were add-ons"
 
 
 def a_body(**fields: Any) -> dict[str, Any]:

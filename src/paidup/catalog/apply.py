@@ -65,7 +65,7 @@ def push(catalog: Catalog, gateway: Gateway, *, on_step: Callable[[Step], None] 
 def preview(catalog: Catalog, gateway: Gateway) -> list[Step]:
     """What `push` would do now. Nothing is written; prices that do not exist yet have no id in its steps."""
     products = _products(catalog, gateway)
-    prices = _prices(catalog, gateway, [plan for plan in products if products[plan] is not None])
+    prices = _prices(catalog, gateway, [each for each in products if products[each] is not None])
     steps = diff.products(catalog, products) + (price_steps := diff.prices(catalog, prices))
     new = {step.subject: _UNKNOWN for step in price_steps if step.action in ("create", "replace")}
     ids = _ids(prices) | new
@@ -77,7 +77,7 @@ def portal_drift(catalog: Catalog, gateway: Gateway) -> list[Difference]:
     existing = gateway.find_portal_configuration()
     if existing is None:
         return []
-    keys = [price.lookup_key for plan in diff.sold(catalog) for price in plan.prices]
+    keys = [price.lookup_key for product in diff.sold(catalog) for price in product.prices]
     ids = _ids(_prices(catalog, gateway, products=()))
     if not ids.keys() >= set(keys):
         return []  # the plans themselves are not there: `paidup catalog diff` tells
@@ -121,13 +121,13 @@ def _products(catalog: Catalog, gateway: Gateway) -> dict[str, dict[str, Any] | 
 
 def _prices(catalog: Catalog, gateway: Gateway, products: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Those with our lookup keys, archived ones too, and every active one of our products."""
-    plans = diff.sold(catalog)
-    keys = [price.lookup_key for plan in plans for price in plan.everything_sold]
+    sold = diff.sold(catalog)
+    keys = [price.lookup_key for product in sold for price in product.everything_sold]
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(keys), _LOOKUP_KEYS_A_CALL):
         batch = gateway.list_prices(lookup_keys=keys[start : start + _LOOKUP_KEYS_A_CALL])
         found |= {each["id"]: each for each in batch}
-    for product in products if products is not None else map(diff.product_id, plans):
+    for product in products if products is not None else map(diff.product_id, sold):
         found |= {each["id"]: each for each in gateway.list_prices(product=product, active=True)}
     return list(found.values())
 

@@ -2,7 +2,8 @@
 The difference between the plans file and what Stripe has: pure, and therefore shown before it is done.
 
 A price's amount cannot be changed at Stripe. A new amount is a new price that takes the lookup key over; the old one is
-archived and keeps its subscribers, who stay on their plan because the plan's key stands in its metadata.
+archived and keeps its subscribers, who stay on their plan because the plan's key stands in its metadata. Add-ons are
+products with prices like plans, but for another key in the metadata: nobody may take one for a plan.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paidup.core.catalog import Catalog, Plan, PlanPrice
-from paidup.core.parse import PLAN_KEY, PORTAL_MARK, reference
+from paidup.core.catalog import Addon, Catalog, Plan, PlanPrice
+from paidup.core.parse import ADDON_KEY, PLAN_KEY, PORTAL_MARK, reference
 
 Json = Mapping[str, Any]
 
@@ -40,34 +41,43 @@ class Step:
     object_id: str | None = None
 
 
-def product_id(plan: Plan) -> str:
-    """The id we give a plan's product, so that making it twice is impossible."""
-    return f"paidup_{plan.key}"
+def product_id(product: Plan | Addon) -> str:
+    """The id we give a product, so that making it twice is impossible; a plan and an add-on may have the same key."""
+    return f"paidup-addon_{product.key}" if isinstance(product, Addon) else f"paidup_{product.key}"
 
 
-def sold(catalog: Catalog) -> list[Plan]:
-    """The plans that exist at Stripe."""
+def sold(catalog: Catalog) -> list[Plan | Addon]:
+    """The plans and add-ons that exist at Stripe."""
+    return [*_plans_sold(catalog), *catalog.addons]
+
+
+def _plans_sold(catalog: Catalog) -> list[Plan]:
     return [plan for plan in catalog.plans if not plan.is_free]
+
+
+def _mark(product: Plan | Addon) -> dict[str, str]:
+    """What products and prices say about what they are."""
+    return {ADDON_KEY if isinstance(product, Addon) else PLAN_KEY: product.key}
 
 
 def products(catalog: Catalog, existing: Mapping[str, Json | None]) -> list[Step]:
     """What to do with products; `existing` is what Stripe has by id, None where there is none."""
     steps = []
-    for plan in sold(catalog):
-        wanted: dict[str, Any] = {"name": plan.name, "active": True, "metadata": {PLAN_KEY: plan.key}}
-        if plan.description:
-            wanted["description"] = plan.description
-        found = existing.get(product_id(plan))
+    for product in sold(catalog):
+        wanted: dict[str, Any] = {"name": product.name, "active": True, "metadata": _mark(product)}
+        if product.description:
+            wanted["description"] = product.description
+        found = existing.get(product_id(product))
         if found is None:
-            params = {"id": product_id(plan), **wanted}
-            steps.append(Step("create", "product", plan.key, plan.name, params))
+            params = {"id": product_id(product), **wanted}
+            steps.append(Step("create", "product", product.key, product.name, params))
             continue
         changed = {key: value for key, value in wanted.items() if key != "metadata" and found.get(key) != value}
-        if (found.get("metadata") or {}).get(PLAN_KEY) != plan.key:
+        if not _is_marked(found, product):
             changed["metadata"] = wanted["metadata"]
         if changed:
             detail = ", ".join(sorted(changed))
-            steps.append(Step("update", "product", plan.key, detail, changed, object_id=found["id"]))
+            steps.append(Step("update", "product", product.key, detail, changed, object_id=found["id"]))
     return steps
 
 
@@ -76,42 +86,42 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
     existing = list(existing)
     by_key = {each["lookup_key"]: each for each in existing if each.get("lookup_key")}
     steps: list[Step] = []
-    for plan in sold(catalog):
-        for price in plan.everything_sold:
+    for product in sold(catalog):
+        for price in product.everything_sold:
             found = by_key.get(price.lookup_key)
             if found is None:
-                steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(plan, price)))
+                steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(product, price)))
                 continue
-            changed: dict[str, Any] = {} if _is_marked(found, plan) else {"metadata": {PLAN_KEY: plan.key}}
-            if _is_same(plan, price, found) and not found.get("active"):
+            changed: dict[str, Any] = {} if _is_marked(found, product) else {"metadata": _mark(product)}
+            if _is_same(product, price, found) and not found.get("active"):
                 changed["active"] = True
             if changed:
-                # A price that will be replaced is marked as well, and first: its subscribers must stay on the plan.
+                # A price that will be replaced is marked as well, and first: its subscribers must stay what they are.
                 steps.append(
                     Step(
                         "update", "price", price.lookup_key, ", ".join(sorted(changed)), changed, object_id=found["id"]
                     )
                 )
-            if not _is_same(plan, price, found):
+            if not _is_same(product, price, found):
                 detail = f"{_amount(price)} instead of {found.get('unit_amount')} {found.get('currency')}"
                 steps.append(
-                    Step("replace", "price", price.lookup_key, detail, _price(plan, price), object_id=found["id"])
+                    Step("replace", "price", price.lookup_key, detail, _price(product, price), object_id=found["id"])
                 )
-        steps += _leftovers(plan, existing)
+        steps += _leftovers(product, existing)
     return steps
 
 
-def _leftovers(plan: Plan, existing: Iterable[Json]) -> list[Step]:
+def _leftovers(product: Plan | Addon, existing: Iterable[Json]) -> list[Step]:
     """Prices of ours that are still for sale but stand no more in the file, or lost their key to a newer one."""
-    keys = {price.lookup_key for price in plan.everything_sold}
+    keys = {price.lookup_key for price in product.everything_sold}
     return [
         Step(
             "archive", "price", each["lookup_key"] or each["id"], "not in the plans file", {"active": False}, each["id"]
         )
         for each in existing
         if each.get("active")
-        and reference(each.get("product")) == product_id(plan)
-        and _is_marked(each, plan)
+        and reference(each.get("product")) == product_id(product)
+        and _is_marked(each, product)
         and each.get("lookup_key") not in keys
     ]
 
@@ -165,30 +175,30 @@ def _fingerprint(features: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(features, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _price(plan: Plan, price: PlanPrice) -> dict[str, Any]:
+def _price(product: Plan | Addon, price: PlanPrice) -> dict[str, Any]:
     return {
-        "product": product_id(plan),
+        "product": product_id(product),
         "currency": price.currency,
         "unit_amount": price.amount,
         **({} if price.interval == _ONCE else {"recurring": {"interval": price.interval}}),
         "lookup_key": price.lookup_key,
         "transfer_lookup_key": True,  # in the same call, so that there is no moment without a price of this key
-        "metadata": {PLAN_KEY: plan.key},
+        "metadata": _mark(product),
     }
 
 
-def _is_marked(found: Json, plan: Plan) -> bool:
-    return bool((found.get("metadata") or {}).get(PLAN_KEY) == plan.key)
+def _is_marked(found: Json, product: Plan | Addon) -> bool:
+    return _mark(product).items() <= dict(found.get("metadata") or {}).items()
 
 
-def _is_same(plan: Plan, price: PlanPrice, found: Json) -> bool:
+def _is_same(product: Plan | Addon, price: PlanPrice, found: Json) -> bool:
     recurring = found.get("recurring") or {"interval": _ONCE, "interval_count": 1}
     return (
         found.get("unit_amount") == price.amount
         and found.get("currency") == price.currency
         and recurring.get("interval") == price.interval
         and recurring.get("interval_count") == 1
-        and reference(found.get("product")) == product_id(plan)
+        and reference(found.get("product")) == product_id(product)
     )
 
 
@@ -219,7 +229,7 @@ def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
         },
         "subscription_update": {"enabled": False},
     }
-    plans = sold(catalog)
+    plans = _plans_sold(catalog)
     # One configuration serves every customer: with several groups it would offer plans of another group as a change.
     if catalog.portal.change_plans and len(plans) > 1 and len({plan.group for plan in plans}) == 1:
         features["subscription_update"] = {

@@ -7,11 +7,13 @@ owner's favour: an unknown status, price or plan grants nothing that was not alr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from paidup.core.catalog import Catalog, Plan
+from paidup.core.addons import addons_held
+from paidup.core.catalog import Addon, Catalog, Plan
 from paidup.core.policy import AccessPolicy, Grants
 from paidup.core.subscription import Subscription
 
@@ -24,6 +26,7 @@ class Access:
     `status` is Stripe's status of the subscription that decided, None without one. `until` is when this answer may
     change by itself: the end of the period, of the trial, of the grace period; None when it holds for good.
     `action` is what the owner has to do: `update_payment_method`, `complete_payment`, `resume`, or None.
+    `addons` is how many of each add-on they have, by key; what these include is in `features` and `limits`.
     """
 
     owner: str
@@ -36,6 +39,7 @@ class Access:
     action: str | None
     reason: str
     subscription: Subscription | None
+    addons: Mapping[str, int] = field(default_factory=dict)
 
     def can(self, feature: str) -> bool:
         """Is the feature included?"""
@@ -104,17 +108,20 @@ def decide(
         return _refused(owner, everything, catalog, policy)
     plan, subscription = max(granting, key=lambda pair: (catalog.rank(pair[0].key), pair[1].created, pair[1].id))
     included = [catalog.default, *(each for each, _ in granting)]
+    addons = sum((Counter(addons_held(each, catalog)) for _, each in granting), Counter[str]())
+    bought = [(addon, addons[addon.key]) for addon in catalog.addons if addons[addon.key]]
     return Access(
         owner=owner,
         plan=plan.key,
         plan_name=plan.name,
         status=subscription.status,
-        features=frozenset().union(*(each.features for each in included)),
-        limits=_most_generous(included),
+        features=frozenset().union(*(each.features for each in included), *(each.features for each, _ in bought)),
+        limits=_extended(_most_generous(included), bought),
         until=_holds_until(subscription, policy),
         action=_ACTIONS.get(subscription.status),
         reason=_reason(subscription),
         subscription=subscription,
+        addons={addon.key: quantity for addon, quantity in bought},
     )
 
 
@@ -242,3 +249,13 @@ def _most_generous(plans: Iterable[Plan]) -> Mapping[str, int | None]:
             known = limits.get(name, 0)
             limits[name] = None if allowed is None or known is None else max(known, allowed)
     return limits
+
+
+def _extended(limits: Mapping[str, int | None], bought: Iterable[tuple[Addon, int]]) -> Mapping[str, int | None]:
+    """Each add-on adds to what the plans include, however many there are of it."""
+    extended = dict(limits)
+    for addon, quantity in bought:
+        for name, more in addon.limits.items():
+            known = extended.get(name, 0)
+            extended[name] = None if more is None or known is None else known + more * quantity
+    return extended

@@ -105,8 +105,36 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Addon:
+    """
+    What is sold beside a plan, per interval of that plan: `max` is how many of it can be bought.
+
+    Each one that is bought adds its `limits` to those of the plan, None being unlimited. `plans` are those it is sold
+    with; whoever has it beside another keeps it.
+    """
+
+    key: str
+    name: str
+    description: str = ""
+    features: frozenset[str] = frozenset()
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    prices: tuple[PlanPrice, ...] = ()
+    plans: frozenset[str] = frozenset()
+    max: int = 1
+
+    @property
+    def everything_sold(self) -> tuple[PlanPrice, ...]:
+        """Its prices."""
+        return self.prices
+
+    def price(self, interval: str) -> PlanPrice | None:
+        """The price per interval, None when it is not sold so."""
+        return next((each for each in self.prices if each.interval == interval), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
-    """All plans in rank order, lowest first, and the names of what they include."""
+    """All plans in rank order, lowest first, what is sold beside them, and the names of what they include."""
 
     plans: tuple[Plan, ...]
     features: Mapping[str, Feature]
@@ -117,6 +145,7 @@ class Catalog:
     """When a change from one plan to another takes effect, where it isn't what its direction says."""
     checkout: CheckoutTerms = CheckoutTerms()
     portal: PortalTerms = PortalTerms()
+    addons: tuple[Addon, ...] = ()
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""
@@ -145,6 +174,18 @@ class Catalog:
                 if price.lookup_key == lookup_key:
                     return plan, price
         return None
+
+    def addon(self, key: str) -> Addon | None:
+        """An add-on by its key."""
+        return next((each for each in self.addons if each.key == key), None)
+
+    def addons_of(self, plan: str) -> tuple[Addon, ...]:
+        """The add-ons that are sold with a plan, in the file's order."""
+        return tuple(each for each in self.addons if plan in each.plans)
+
+    def find_addon(self, lookup_key: str) -> Addon | None:
+        """The add-on that a Stripe lookup key stands for."""
+        return next((each for each in self.addons if any(p.lookup_key == lookup_key for p in each.prices)), None)
 
     def plans_with_feature(self, feature: str) -> tuple[Plan, ...]:
         """The plans that include a feature, lowest first."""

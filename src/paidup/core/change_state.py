@@ -102,15 +102,22 @@ def payment_of(invoice: Json) -> Json:
     return {}
 
 
-def changed_items(items: list[Json], item_id: str, *, price: str, seats: int) -> list[Json]:
-    """The items of a subscription with one of them changed; without their ids, as a phase wants them."""
-    return [
-        {
-            **_phase_item(item),
-            **({"price": price, "quantity": seats} if item["id"] == item_id else {}),
-        }
-        for item in items
-    ]
+def changed_items(items: list[Json], changes: list[Json]) -> list[dict[str, Any]]:
+    """The items of a subscription after changes to them; without their ids, as a phase wants them."""
+    changed = {each["id"]: each for each in changes if "id" in each}
+    new = [dict(each) for each in changes if "id" not in each]
+    stay = [item for item in items if not changed.get(item["id"], {}).get("deleted")]
+    return [_phase_item(item) | _without_id(changed.get(item["id"], {})) for item in stay] + new
+
+
+def archived_prices(subscription: Json) -> list[str]:
+    """The prices of a subscription that are not sold any more."""
+    prices = [item["price"] for item in subscription["items"]["data"]]
+    return [each["id"] for each in prices if each.get("active") is False]
+
+
+def _without_id(change: Json) -> dict[str, Any]:
+    return {name: value for name, value in change.items() if name != "id"}
 
 
 def _phase_item(item: Json) -> dict[str, Any]:
@@ -130,17 +137,15 @@ def _phase_item(item: Json) -> dict[str, Any]:
 def phases(
     schedule: Json,
     subscription: Json,
-    item_id: str,
+    changes: list[Json],
     *,
-    price: str,
-    seats: int,
     at: int,
     new_cycle: bool,
     metadata: Mapping[str, str],
     discounts: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """
-    What a schedule has to say for one item to change at a moment: the present until then, the change for a day.
+    What a schedule has to say for items to change at a moment: the present until then, the changes for a day.
 
     A day, because a schedule that is over lets the subscription go on as it is then. Another interval begins a new
     cycle there: in the old one, a period that begins in its middle would not be charged as a whole. `discounts` are
@@ -165,7 +170,7 @@ def phases(
         now["metadata"] = dict(current["metadata"])
     then = {
         **shared,
-        "items": changed_items(items, item_id, price=price, seats=seats),
+        "items": changed_items(items, changes),
         "duration": {"interval": "day", "interval_count": 1},
         "proration_behavior": "none",
         "metadata": {**(current.get("metadata") or {}), **metadata},

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from paidup.core.access import plan_of
+from paidup.core.addons import addon_of, addons_held
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice
 from paidup.core.plan_change import plan_item
@@ -32,7 +33,9 @@ KINDS = frozenset(
         "trial.repeated",
         "plan.changed",
         "terms.changed",
+        "addons.changed",
         "plan.unknown",
+        "addon.unknown",
         "status.unknown",
         "seats.out_of_bounds",
         "payment.failed",
@@ -58,6 +61,7 @@ KINDS = frozenset(
 ALARMING = frozenset(
     {
         "plan.unknown",
+        "addon.unknown",
         "status.unknown",
         "seats.out_of_bounds",
         "subscription.duplicated",
@@ -186,12 +190,16 @@ class _Finder:
         plan = plan_of(new, self._catalog)
         key = plan.key if plan else new.plan
         if _is_entitled(new) and not (old and _is_entitled(old)):
-            self._add("subscription.started", new, "", plan=key, status=new.status, trial_end=_iso(new.trial_end))
+            addons = addons_held(new, self._catalog)
+            trial_end = _iso(new.trial_end)
+            self._add("subscription.started", new, "", plan=key, status=new.status, trial_end=trial_end, addons=addons)
         if new.is_trialing and new.trial_end and self._now <= new.trial_end <= self._now + TRIAL_NOTICE:
             self._add("trial.ending", new, _iso(new.trial_end), plan=key, trial_end=_iso(new.trial_end))
         if new.is_live and not any(self._is_known(item.lookup_key, item.plan_hint) for item in new.items):
             prices = sorted(item.price for item in new.items)
             self._add("plan.unknown", new, "+".join(prices), prices=prices, kept_plan=new.plan)
+        if new.is_live and (unknown := self._unknown_addons(new)):
+            self._add("addon.unknown", new, "+".join(unknown), addons=unknown, plan=key)
         if new.has_unknown_status:
             self._add("status.unknown", new, new.status, status=new.status, plan=key)
         if new.is_live:
@@ -227,6 +235,8 @@ class _Finder:
             self._add("plan.changed", new, f"{prices}:{moment}", plan=plan, previous_plan=old.plan)
         if new.is_live and plan is not None and plan == old.plan:
             self._compare_terms(old, new, plan)
+        if old.status in _ENTITLED and new.is_live:
+            self._compare_addons(old, new, plan, moment)
         if old.status in ("past_due", "unpaid") and new.is_active:
             self._add("payment.recovered", new, str(new.latest_invoice), plan=plan)
         if new.is_canceling and not old.is_canceling:
@@ -258,6 +268,12 @@ class _Finder:
                 previous_interval=before.interval,
                 previous_seats=before.quantity,
             )
+
+    def _compare_addons(self, old: Subscription, new: Subscription, plan: str | None, moment: str) -> None:
+        before, after = addons_held(old, self._catalog), addons_held(new, self._catalog)
+        if before != after:
+            occasion = "+".join(f"{key}:{quantity}" for key, quantity in after.items())
+            self._add("addons.changed", new, f"{occasion}:{moment}", plan=plan, addons=after, previous_addons=before)
 
     def invoice(self, old: Invoice | None, new: Invoice) -> None:
         failed_before = old.attempt_count if old else 0
@@ -292,6 +308,12 @@ class _Finder:
                 ids = sorted(each.id for each in members)
                 newest = max(members, key=lambda each: (each.created, each.id))
                 self._add("subscription.duplicated", newest, "+".join(ids), subscriptions=ids, group=group)
+
+    def _unknown_addons(self, subscription: Subscription) -> list[str]:
+        """Add-ons that paidup sold once and that stand no more in the plans file."""
+        return sorted(
+            item.addon_hint for item in subscription.items if item.addon_hint and addon_of(item, self._catalog) is None
+        )
 
     def _is_known(self, lookup_key: str | None, plan_hint: str | None) -> bool:
         by_key = lookup_key is not None and self._catalog.find_by_lookup_key(lookup_key) is not None

@@ -27,6 +27,7 @@ OWNER_KEY = "paidup_owner"
 INTENT_KEY = "paidup_intent"
 """Metadata key on what paidup creates at Stripe: the id of the row that asked for it."""
 PLAN_KEY = "paidup_plan"
+ADDON_KEY = "paidup_addon"
 """Metadata key on products and prices that the catalog made: the plan's key."""
 CARD_KEY = "paidup_card"
 """Metadata key on a customer: the card that was both pinned and the default when the portal was last opened."""
@@ -179,6 +180,7 @@ def _item(body: Json, parent: Json) -> SubscriptionItem:
         product=reference(price.get("product")) or "",
         lookup_key=price.get("lookup_key"),
         plan_hint=(price.get("metadata") or {}).get(PLAN_KEY),
+        addon_hint=(price.get("metadata") or {}).get(ADDON_KEY),
         quantity=body.get("quantity") or 1,
         interval=recurring.get("interval"),
         interval_count=recurring.get("interval_count") or 1,

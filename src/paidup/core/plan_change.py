@@ -27,8 +27,8 @@ def timing(before: Terms, after: Terms, catalog: Catalog, *, trialing: bool = Fa
     """
     When a change takes effect: at once, or at the end of the period for what is less in any way.
 
-    Less is a lower plan, a shorter interval, or fewer seats of the same plan. The plans file may say otherwise for a
-    pair of plans. In a trial nothing is paid for yet, and every change is at once.
+    Less is a lower plan, a shorter interval, or fewer seats or add-ons of the same plan. The plans file may say
+    otherwise for a pair of plans. In a trial nothing is paid for yet, and every change is at once.
     """
     if trialing:
         return "now"
@@ -37,7 +37,9 @@ def timing(before: Terms, after: Terms, catalog: Catalog, *, trialing: bool = Fa
         return told
     lower = catalog.rank(after.plan) < catalog.rank(before.plan)
     shorter = _length(after.interval) < _length(before.interval)
-    fewer = after.plan == before.plan and after.seats < before.seats
+    fewer = after.plan == before.plan and (
+        after.seats < before.seats or any(after.addons.get(key, 0) < held for key, held in before.addons.items())
+    )
     return "period_end" if lower or shorter or fewer else "now"
 
 

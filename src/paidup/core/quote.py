@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,11 +15,12 @@ When = Literal["now", "period_end"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is subscribed to: a plan's key, an interval and a number of seats."""
+    """What is subscribed to: a plan's key, an interval, a number of seats, and how many of which add-ons, by key."""
 
     plan: str
     interval: str
     seats: int
+    addons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class Quote:
     next_at: datetime | None
     expires_at: datetime
     promotion_code: str | None = None
+
+    @property
+    def addons_changed(self) -> dict[str, int]:
+        """How many there will be of each add-on of which there will be more or fewer."""
+        before, after = self.before.addons, self.after.addons
+        return {key: after.get(key, 0) for key in {**before, **after} if before.get(key, 0) != after.get(key, 0)}
 
     def as_dict(self) -> dict[str, Any]:
         """The quote as JSON-ready facts; moments are ISO 8601 in UTC."""

@@ -37,6 +37,8 @@ class SubscriptionItem:
     currency: str
     current_period_start: datetime | None
     current_period_end: datetime | None
+    addon_hint: str | None = None
+    """The add-on's key that paidup wrote on the price when it made it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -403,8 +403,6 @@ class StoredQuote(Base):
     livemode: Mapped[bool]
     customer_id: Mapped[str] = mapped_column(_Id)
     subscription_id: Mapped[str] = mapped_column(_Id, index=True)
-    item_id: Mapped[str] = mapped_column(_Id)
-    price_id: Mapped[str] = mapped_column(_Id)
     terms: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any]]
     fingerprint: Mapped[str] = mapped_column(String(64))

@@ -26,7 +26,7 @@ from paidup.async_billing import AsyncBilling
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
-from paidup.core.catalog import Plan
+from paidup.core.catalog import Addon, Catalog, Plan
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.quote import ScheduledChange
 from paidup.core.subscription import Subscription
@@ -49,9 +49,16 @@ logger = logging.getLogger("paidup")
 
 _BODY_LIMIT = 16_384
 """Bytes of what a browser asks for: a plan, an interval and a number; or why somebody cancels."""
+_FIELDS = 100
+"""The most fields of a form."""
+_ADDON = "addons."
 _INVOICES = 100
 """The most invoices of one page."""
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+_Addons = dict[Annotated[str, Field(max_length=40)], Annotated[int, Field(ge=0, le=100_000)]]
+"""How many of each add-on. A form has a field each, such as `addons.storage`; one that is left empty says nothing."""
 
 
 class _Checkout(BaseModel):
@@ -62,6 +69,7 @@ class _Checkout(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="month", max_length=10)
     seats: int = Field(default=1, ge=1, le=100_000)
+    addons: _Addons = Field(default={}, max_length=100)
     promotion_code: str = Field(default="", max_length=100)
     """Only for an app whose plans file lets buyers type one."""
     embedded: bool = False
@@ -91,6 +99,7 @@ class _Preview(BaseModel):
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="", max_length=10)
     seats: Literal[""] | Annotated[int, Field(ge=1, le=100_000)] | None = None
+    addons: _Addons = Field(default={}, max_length=100)
     promotion_code: str = Field(default="", max_length=100)
 
 
@@ -253,6 +262,7 @@ class BillingRoutes:
                 asked.plan,
                 interval=asked.interval,
                 seats=asked.seats,
+                addons=asked.addons,
                 email=owner.email,
                 name=owner.name,
                 promotion_code=asked.promotion_code or None,
@@ -297,6 +307,7 @@ class BillingRoutes:
                 asked.plan,
                 interval=asked.interval or None,
                 seats=asked.seats or None,
+                addons=asked.addons,
                 promotion_code=asked.promotion_code or None,
             )
             return _json(found.as_dict())
@@ -403,7 +414,7 @@ class BillingRoutes:
 
         @router.get("/plans", name="billing_plans")
         async def plans() -> Response:
-            return JSONResponse([_plan(each) for each in self.billing.catalog.plans])
+            return JSONResponse([_plan(each, self.billing.catalog) for each in self.billing.catalog.plans])
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -431,17 +442,26 @@ async def _asked(request: Request, kind: type[_Asked]) -> _Asked:
     try:
         if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
             return kind.model_validate_json(body)
-        async with _replayed(request, body).form(max_files=0, max_fields=10) as form:
+        async with _replayed(request, body).form(max_files=0, max_fields=_FIELDS) as form:
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
             if len(fields) != len(form.multi_items()):
                 raise InvalidRequest("a field is given twice", remedy="send each field once")
-            return kind.model_validate(fields)
+            return kind.model_validate(_nested(fields))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in each['loc']) or 'body'}: {each['msg']}" for each in error.errors()
         )
         known = ", ".join(kind.model_fields)
         raise InvalidRequest(f"the request is not valid: {faults}", remedy=f"send nothing but {known}") from error
+
+
+def _nested(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a form, those named `addons.key` as one."""
+    found: dict[str, Any] = {name: value for name, value in fields.items() if not name.startswith(_ADDON)}
+    addons = {name.removeprefix(_ADDON): value for name, value in fields.items() if name.startswith(_ADDON)}
+    if addons:
+        found["addons"] = {key: value for key, value in addons.items() if value}
+    return found
 
 
 def _go(request: Request, url: str) -> Response:
@@ -476,6 +496,7 @@ def _access(access: Access) -> Mapping[str, Any]:
         "status": access.status,
         "features": sorted(access.features),
         "limits": dict(access.limits),
+        "addons": dict(access.addons),
         "until": access.until.isoformat() if access.until else None,
         "action": access.action,
         "reason": access.reason,
@@ -537,18 +558,33 @@ def _upcoming(invoice: UpcomingInvoice) -> Mapping[str, Any]:
     }
 
 
-def _plan(plan: Plan) -> Mapping[str, Any]:
+def _plan(plan: Plan, catalog: Catalog) -> Mapping[str, Any]:
     return {
         "key": plan.key,
         "name": plan.name,
         "description": plan.description,
         "features": sorted(plan.features),
         "limits": dict(plan.limits),
-        "prices": [
-            {"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in plan.prices
-        ],
+        "prices": _prices(plan),
         "setup_fee": {"amount": plan.setup_fee.amount, "currency": plan.setup_fee.currency} if plan.setup_fee else None,
         "trial_days": plan.trial_days,
         "seats": {"min": plan.seats.min, "max": plan.seats.max} if plan.seats else None,
         "highlights": list(plan.highlights),
+        "addons": [_addon(each) for each in catalog.addons_of(plan.key)],
     }
+
+
+def _addon(addon: Addon) -> Mapping[str, Any]:
+    return {
+        "key": addon.key,
+        "name": addon.name,
+        "description": addon.description,
+        "features": sorted(addon.features),
+        "limits": dict(addon.limits),
+        "prices": _prices(addon),
+        "max": addon.max,
+    }
+
+
+def _prices(sold: Plan | Addon) -> list[Mapping[str, Any]]:
+    return [{"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in sold.prices]

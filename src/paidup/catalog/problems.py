@@ -1,0 +1,134 @@
+"""What is wrong with a plans file although each of its sections is right: everything at once, with the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from paidup.catalog.sections import AddonSection, PlanSection, PlansFile
+from paidup.errors import Problem
+
+_KEY = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_INTERVALS = ("day", "week", "month", "year")
+
+
+def problems_of(file: PlansFile) -> list[Problem]:
+    """What only shows when the parts are seen together."""
+    problems: list[Problem] = []
+    if file.default_plan not in file.plans:
+        problems.append(Problem("default_plan", f"there is no plan {file.default_plan!r}", "name one of the plans"))
+    elif file.plans[file.default_plan].prices:
+        problems.append(
+            Problem("default_plan", f"plan {file.default_plan!r} has prices", "the default is what nobody pays for")
+        )
+    seen: dict[str, str] = {}
+    sections: dict[str, Iterable[str]] = {
+        "features": file.features,
+        "limits": file.limits,
+        "plans": file.plans,
+        "addons": file.addons,
+    }
+    for section, keys in sections.items():
+        for key in keys:
+            if _KEY.fullmatch(key) is None:
+                where, remedy = f"{section}.{key}", "use a-z, 0-9, _ and -, beginning with a letter"
+                problems.append(Problem(where, "is not a key", remedy))
+    for key, plan in file.plans.items():
+        problems += _plan_problems(f"plans.{key}", plan, file)
+    for key, addon in file.addons.items():
+        problems += _addon_problems(f"addons.{key}", addon, file)
+    for where, lookup_key in _lookup_keys(file):
+        if lookup_key in seen:
+            problems.append(
+                Problem(where, f"lookup key {lookup_key!r} is that of {seen[lookup_key]} too", "give each its own")
+            )
+        seen[lookup_key] = where
+    return problems + _change_problems(file)
+
+
+def _lookup_keys(file: PlansFile) -> Iterator[tuple[str, str]]:
+    """Of everything that is sold: where it stands, and its lookup key."""
+    for key, plan in file.plans.items():
+        for interval, price in plan.prices.items():
+            yield f"plans.{key}.prices.{interval}", price.lookup_key or f"{key}_{interval}"
+        if plan.setup_fee:
+            yield f"plans.{key}.setup_fee", plan.setup_fee.lookup_key or f"{key}_setup_fee"
+    for key, addon in file.addons.items():
+        for interval, price in addon.prices.items():
+            yield f"addons.{key}.prices.{interval}", price.lookup_key or f"{key}_{interval}"
+
+
+def _addon_problems(where: str, addon: AddonSection, file: PlansFile) -> list[Problem]:
+    """Stripe bills what stands in one subscription at once: an add-on has a price for each interval of its plans."""
+    problems = _included_problems(where, addon, file) + _interval_problems(where, addon)
+    for key in addon.plans or ():
+        if key not in file.plans or not file.plans[key].prices:
+            problems.append(Problem(f"{where}.plans", f"there is no plan {key!r} with prices", "name one that is sold"))
+    for key in plans_of(addon, file):
+        for interval, price in file.plans[key].prices.items():
+            own = addon.prices.get(interval)
+            if own is None:
+                remedy = f"add [{where}.prices.{interval}], or name the plans it is sold with"
+                problems.append(Problem(f"{where}.prices", f"plan {key!r} is sold per {interval}, this is not", remedy))
+            elif (own.currency or file.currency) != (price.currency or file.currency):
+                message = f"plan {key!r} is sold in another currency"
+                problems.append(Problem(f"{where}.prices.{interval}", message, "use one currency for both"))
+    return problems
+
+
+def plans_of(addon: AddonSection, file: PlansFile) -> list[str]:
+    """The plans an add-on is sold with, as far as they are sold."""
+    named = list(file.plans) if addon.plans is None else addon.plans
+    return [key for key in named if key in file.plans and file.plans[key].prices]
+
+
+def _change_problems(file: PlansFile) -> list[Problem]:
+    problems: list[Problem] = []
+    pairs = [(each.before, each.after) for each in file.changes]
+    for number, pair in enumerate(pairs):
+        where = f"changes.{number}"
+        problems += [
+            Problem(where, f"there is no plan {key!r} with prices", "name one that is sold")
+            for key in dict.fromkeys(pair)
+            if key not in file.plans or not file.plans[key].prices
+        ]
+        if pair in pairs[:number]:
+            problems.append(Problem(where, f"{pair[0]!r} to {pair[1]!r} stands there twice", "keep one of them"))
+    return problems
+
+
+def _included_problems(where: str, sold: PlanSection | AddonSection, file: PlansFile) -> list[Problem]:
+    problems = [
+        Problem(f"{where}.features", f"there is no feature {each!r}", f"add [features.{each}], or remove it")
+        for each in sold.features
+        if each not in file.features
+    ]
+    problems += [
+        Problem(f"{where}.limits", f"there is no limit {each!r}", f"add [limits.{each}], or remove it")
+        for each in sold.limits
+        if each not in file.limits
+    ]
+    return problems
+
+
+def _interval_problems(where: str, sold: PlanSection | AddonSection) -> list[Problem]:
+    return [
+        Problem(f"{where}.prices", f"{each!r} is not an interval", f"use one of: {', '.join(_INTERVALS)}")
+        for each in sold.prices
+        if each not in _INTERVALS
+    ]
+
+
+def _plan_problems(where: str, plan: PlanSection, file: PlansFile) -> list[Problem]:
+    problems = _included_problems(where, plan, file) + _interval_problems(where, plan)
+    if plan.seats and plan.seats.min > plan.seats.max:
+        problems.append(Problem(f"{where}.seats", "min is above max", "correct one of them"))
+    if plan.setup_fee and {each.currency or file.currency for each in plan.prices.values()} != {file.currency}:
+        problems.append(Problem(f"{where}.setup_fee", "needs prices in the file's currency", "remove it, or add them"))
+    if not plan.prices and plan.trial_days:
+        problems.append(
+            Problem(f"{where}.trial_days", "a plan without prices has no trial", "remove it, or add prices")
+        )
+    if not plan.trial_requires_card and not plan.trial_days:
+        problems.append(Problem(f"{where}.trial_requires_card", "there is no trial", "add trial_days, or remove it"))
+    return problems
