@@ -11,14 +11,12 @@ paidup's errors takes precedence, so an app may answer with pages instead.
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from paidup import fast_json
@@ -26,11 +24,8 @@ from paidup.async_billing import AsyncBilling
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
-from paidup.core.catalog import Addon, Catalog, Plan
-from paidup.core.invoice import Invoice, UpcomingInvoice
-from paidup.core.quote import ScheduledChange
+from paidup.core.invoice import Invoice
 from paidup.core.subscription import Subscription
-from paidup.ending import LONGEST_COMMENT
 from paidup.errors import (
     BillingError,
     CheckoutNotFound,
@@ -42,8 +37,17 @@ from paidup.errors import (
     PaymentFailed,
 )
 from paidup.web import problems
+from paidup.web.bodies import CancelBody, ChangeBody, CheckoutBody, GroupBody, PauseBody, PreviewBody, of_form
 from paidup.web.origin import check_origin
 from paidup.web.owner import Owner
+from paidup.web.views import (
+    access_view,
+    invoice_view,
+    plan_view,
+    scheduled_change_view,
+    subscription_view,
+    upcoming_invoice_view,
+)
 
 logger = logging.getLogger("paidup")
 
@@ -51,70 +55,9 @@ _BODY_LIMIT = 16_384
 """Bytes of what a browser asks for: a plan, an interval and a number; or why somebody cancels."""
 _FIELDS = 100
 """The most fields of a form."""
-_ADDON = "addons."
 _INVOICES = 100
 """The most invoices of one page."""
 _NO_STORE = {"Cache-Control": "no-store"}
-
-
-_Addons = dict[Annotated[str, Field(max_length=40)], Annotated[int, Field(ge=0, le=100_000)]]
-"""How many of each add-on. A form has a field each, such as `addons.storage`; one that is left empty says nothing."""
-
-
-class _Checkout(BaseModel):
-    """Everything a browser may say about a purchase. Prices, trials and discounts are the server's."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    plan: str = Field(min_length=1, max_length=40)
-    interval: str = Field(default="month", max_length=10)
-    seats: int = Field(default=1, ge=1, le=100_000)
-    addons: _Addons = Field(default={}, max_length=100)
-    promotion_code: str = Field(default="", max_length=100)
-    """Only for an app whose plans file lets buyers type one."""
-    embedded: bool = False
-
-
-class _Ending(BaseModel):
-    """Which subscription is meant, for an owner who has several: a plan group, never an id."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    group: str = Field(default="", max_length=40)
-
-
-class _Cancel(_Ending):
-    """Everything a browser may say about an end; a field of a form that is left empty says nothing."""
-
-    when: Literal["period_end", "now"] = "period_end"
-    feedback: str = Field(default="", max_length=40)
-    comment: str = Field(default="", max_length=LONGEST_COMMENT)
-
-
-class _Preview(BaseModel):
-    """Everything a browser may say about a change; what is left out, or left empty in a form, stays as it is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    plan: str = Field(min_length=1, max_length=40)
-    interval: str = Field(default="", max_length=10)
-    seats: Literal[""] | Annotated[int, Field(ge=1, le=100_000)] | None = None
-    addons: _Addons = Field(default={}, max_length=100)
-    promotion_code: str = Field(default="", max_length=100)
-
-
-class _Change(BaseModel):
-    """The quote that is agreed to: what it says stands here, not in the browser."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    quote: str = Field(min_length=1, max_length=64)
-
-
-class _Pause(_Ending):
-    """Everything a browser may say about a pause."""
-
-    until: Literal[""] | AwareDatetime = ""
 
 
 _Asked = TypeVar("_Asked", bound=BaseModel)
@@ -225,7 +168,7 @@ class BillingRoutes:
     def _done(self, request: Request, subscription: Subscription) -> Response:
         """How the subscription stands, for a program; a form goes back to the app's billing page, which shows it."""
         if _is_program(request):
-            return _json(_subscription(subscription))
+            return _json(subscription_view(subscription))
         return RedirectResponse(self.billing.settings.portal_return, 303, headers=_NO_STORE)
 
     def _refuse_unwanted_codes(self, promotion_code: str) -> None:
@@ -255,7 +198,7 @@ class BillingRoutes:
 
         @router.post("/checkout", name="billing_checkout")
         async def checkout(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Checkout)
+            asked = await _asked(request, CheckoutBody)
             self._refuse_unwanted_codes(asked.promotion_code)
             found = await self._async.checkout(
                 owner.id,
@@ -300,7 +243,7 @@ class BillingRoutes:
 
         @router.post("/change/preview", name="billing_change_preview")
         async def preview_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Preview)
+            asked = await _asked(request, PreviewBody)
             self._refuse_unwanted_codes(asked.promotion_code)
             found = await self._async.preview_change(
                 owner.id,
@@ -314,7 +257,7 @@ class BillingRoutes:
 
         @router.post("/change", name="billing_change")
         async def change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Change)
+            asked = await _asked(request, ChangeBody)
             try:
                 found = await self._async.change_plan(owner.id, asked.quote)
             except PaymentFailed as error:
@@ -325,17 +268,17 @@ class BillingRoutes:
 
         @router.post("/change/undo", name="billing_change_undo")
         async def undo_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Ending)
+            asked = await _asked(request, GroupBody)
             return self._done(request, await self._async.undo_change(owner.id, group=asked.group or None))
 
         @router.get("/change", name="billing_scheduled_change")
         async def scheduled_change(owner: Annotated[Owner, Depends(signed_in)], group: str = "") -> Response:
             found = await self._async.scheduled_change(owner.id, group=group or None)
-            return _json(_scheduled(found) if found else None)
+            return _json(scheduled_change_view(found) if found else None)
 
         @router.post("/cancel", name="billing_cancel")
         async def cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Cancel)
+            asked = await _asked(request, CancelBody)
             found = await self._async.cancel(
                 owner.id,
                 group=asked.group or None,
@@ -347,18 +290,18 @@ class BillingRoutes:
 
         @router.post("/resume", name="billing_resume")
         async def resume(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Ending)
+            asked = await _asked(request, GroupBody)
             return self._done(request, await self._async.resume(owner.id, group=asked.group or None))
 
         @router.post("/pause", name="billing_pause")
         async def pause(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            asked = await _asked(request, _Pause)
+            asked = await _asked(request, PauseBody)
             found = await self._async.pause(owner.id, group=asked.group or None, until=asked.until or None)
             return self._done(request, found)
 
         @router.get("/access", name="billing_access")
         async def access(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
-            return _json(_access(await self._async.access(owner.id)))
+            return _json(access_view(await self._async.access(owner.id)))
 
         async def reader(owner: Annotated[Owner, Depends(signed_in)]) -> Owner:
             if not owner.manages_billing:
@@ -410,11 +353,11 @@ class BillingRoutes:
         @router.get("/upcoming-invoice", name="billing_upcoming_invoice")
         async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)]) -> Response:
             found = await self._async.upcoming_invoice(owner.id)
-            return _json(_upcoming(found) if found else None)
+            return _json(upcoming_invoice_view(found) if found else None)
 
         @router.get("/plans", name="billing_plans")
         async def plans() -> Response:
-            return JSONResponse([_plan(each, self.billing.catalog) for each in self.billing.catalog.plans])
+            return JSONResponse([plan_view(each, self.billing.catalog) for each in self.billing.catalog.plans])
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -446,22 +389,13 @@ async def _asked(request: Request, kind: type[_Asked]) -> _Asked:
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
             if len(fields) != len(form.multi_items()):
                 raise InvalidRequest("a field is given twice", remedy="send each field once")
-            return kind.model_validate(_nested(fields))
+            return kind.model_validate(of_form(fields))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in each['loc']) or 'body'}: {each['msg']}" for each in error.errors()
         )
         known = ", ".join(kind.model_fields)
         raise InvalidRequest(f"the request is not valid: {faults}", remedy=f"send nothing but {known}") from error
-
-
-def _nested(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a form, those named `addons.key` as one."""
-    found: dict[str, Any] = {name: value for name, value in fields.items() if not name.startswith(_ADDON)}
-    addons = {name.removeprefix(_ADDON): value for name, value in fields.items() if name.startswith(_ADDON)}
-    if addons:
-        found["addons"] = {key: value for key, value in addons.items() if value}
-    return found
 
 
 def _go(request: Request, url: str) -> Response:
@@ -488,103 +422,8 @@ def _json(body: Any) -> Response:
     return JSONResponse(body, headers=_NO_STORE)
 
 
-def _access(access: Access) -> Mapping[str, Any]:
-    subscription = access.subscription
-    return {
-        "plan": access.plan,
-        "plan_name": access.plan_name,
-        "status": access.status,
-        "features": sorted(access.features),
-        "limits": dict(access.limits),
-        "addons": dict(access.addons),
-        "until": access.until.isoformat() if access.until else None,
-        "action": access.action,
-        "reason": access.reason,
-        "canceling": access.is_canceling,
-        "ends_at": subscription.ends_at.isoformat() if subscription and subscription.ends_at else None,
-    }
-
-
-def _subscription(subscription: Subscription) -> Mapping[str, Any]:
-    return {
-        "id": subscription.id,
-        "plan": subscription.plan,
-        "status": subscription.status,
-        "canceling": subscription.is_canceling,
-        "ends_at": _iso(subscription.ends_at),
-        "renews_at": _iso(subscription.renews_at),
-        "paused": subscription.is_paused,
-        "resumes_at": _iso(subscription.resumes_at),
-    }
-
-
-def _scheduled(change: ScheduledChange) -> Mapping[str, Any]:
-    return {**asdict(change), "effective_at": change.effective_at.isoformat()}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
 def _invoice(request: Request, invoice: Invoice) -> Mapping[str, Any]:
-    """An invoice whose links are our own routes: Stripe's run out."""
-    return {
-        "id": invoice.id,
-        "number": invoice.number,
-        "status": invoice.status,
-        "total": invoice.total,
-        "amount_due": invoice.amount_due,
-        "amount_paid": invoice.amount_paid,
-        "amount_refunded": invoice.amount_refunded,
-        "dispute": invoice.dispute,
-        "currency": invoice.currency,
-        "created": invoice.created.isoformat(),
-        "page": request.url_for("billing_invoice", invoice_id=invoice.id).path,
-        "pdf": request.url_for("billing_invoice_pdf", invoice_id=invoice.id).path,
-    }
-
-
-def _upcoming(invoice: UpcomingInvoice) -> Mapping[str, Any]:
-    return {
-        "total": invoice.total,
-        "amount_due": invoice.amount_due,
-        "currency": invoice.currency,
-        "date": invoice.date.isoformat(),
-        "lines": [
-            {"description": each.description, "amount": each.amount, "quantity": each.quantity}
-            for each in invoice.lines
-        ],
-        "has_more_lines": invoice.has_more_lines,
-    }
-
-
-def _plan(plan: Plan, catalog: Catalog) -> Mapping[str, Any]:
-    return {
-        "key": plan.key,
-        "name": plan.name,
-        "description": plan.description,
-        "features": sorted(plan.features),
-        "limits": dict(plan.limits),
-        "prices": _prices(plan),
-        "setup_fee": {"amount": plan.setup_fee.amount, "currency": plan.setup_fee.currency} if plan.setup_fee else None,
-        "trial_days": plan.trial_days,
-        "seats": {"min": plan.seats.min, "max": plan.seats.max} if plan.seats else None,
-        "highlights": list(plan.highlights),
-        "addons": [_addon(each) for each in catalog.addons_of(plan.key)],
-    }
-
-
-def _addon(addon: Addon) -> Mapping[str, Any]:
-    return {
-        "key": addon.key,
-        "name": addon.name,
-        "description": addon.description,
-        "features": sorted(addon.features),
-        "limits": dict(addon.limits),
-        "prices": _prices(addon),
-        "max": addon.max,
-    }
-
-
-def _prices(sold: Plan | Addon) -> list[Mapping[str, Any]]:
-    return [{"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in sold.prices]
+    page, pdf = (
+        request.url_for(name, invoice_id=invoice.id).path for name in ("billing_invoice", "billing_invoice_pdf")
+    )
+    return invoice_view(invoice, page=page, pdf=pdf)
