@@ -8,8 +8,7 @@ at a time. No transaction is open while Stripe is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -294,6 +293,7 @@ class Changing:
         if schedule_id is not None:
             schedule = self._gateway.retrieve_schedule(schedule_id)
             if change_state.quote_of(schedule) == row.id:
+                self._archive(body)
                 self._note(row, "done", schedule_id=schedule_id)
                 return None
         self._check(row, body)
@@ -330,29 +330,18 @@ class Changing:
         )
         params = {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
         try:
+            # A schedule has to name what is there already, and Stripe takes no archived price: such a one is active for
+            # the moment of the call. It has no lookup key, so nothing of ours sells it, and it says what it is: whoever
+            # comes back after a crash archives it.
+            for price in change_state.archived_prices(body):
+                self._gateway.update_price(price, {"active": True, "metadata": change_state.ARCHIVED})
             self._gateway.update_schedule(found["id"], params)
-        except StripeRejected:
-            archived = change_state.archived_prices(body)
-            if not archived:
-                raise
-            with self._sold_again(archived):
-                self._gateway.update_schedule(found["id"], params)
-
-    @contextmanager
-    def _sold_again(self, prices: list[str]) -> Iterator[None]:
-        """
-        Prices are active for the moment of a call.
-
-        A schedule has to name what is there already, and Stripe takes no archived price. After a crash in between, the
-        next `catalog push` archives it: it has no lookup key, so nothing of ours sells it meanwhile.
-        """
-        try:
-            for price in prices:
-                self._gateway.update_price(price, {"active": True})
-            yield
         finally:
-            for price in prices:
-                self._gateway.update_price(price, {"active": False})
+            self._archive(body)
+
+    def _archive(self, body: dict[str, Any]) -> None:
+        for price in change_state.archived_prices(body):
+            self._gateway.update_price(price, {"active": False, "metadata": dict.fromkeys(change_state.ARCHIVED, "")})
 
     def _release(self, schedule_id: str) -> None:
         try:

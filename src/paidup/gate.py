@@ -37,7 +37,8 @@ def check_limit(access: Access, catalog: Catalog, limit: str, used: int) -> None
         plans = tuple(each.key for each in catalog.plans_with_limit_above(limit, used))
         addons = _addons(access, catalog, lambda each: each.limits.get(limit, 0) != 0)
         name = catalog.limits[limit].name.lower()
-        message = f"{access.plan_name} includes {allowed} {name} and {used} are in use"
+        what = f"{access.plan_name} with add-ons" if access.addons else access.plan_name
+        message = f"{what} includes {allowed} {name} and {used} are in use"
         facts: dict[str, Any] = {"limit": limit, "allowed": allowed, "used": used}
         raise _refused(LimitReached, message, access, catalog, plans=plans, addons=addons, **facts)
 

@@ -261,7 +261,7 @@ class Quotes:
             expires_at=self._clock() + HOLDS_FOR,
             promotion_code=promotion_code.strip() if promotion_code else None,
         )
-        self._store(quote, body, params)
+        self._store(quote, body, item, params)
         return quote
 
     def _preview(self, subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -290,7 +290,7 @@ class Quotes:
                 return None
             raise
 
-    def _store(self, quote: Quote, body: dict[str, Any], params: dict[str, Any]) -> None:
+    def _store(self, quote: Quote, body: dict[str, Any], item: SubscriptionItem, params: dict[str, Any]) -> None:
         now = self._clock()
         metadata = {change_state.QUOTE_KEY: quote.id, parse.PLAN_KEY: quote.after.plan}
         row = StoredQuote(
@@ -299,6 +299,10 @@ class Quotes:
             livemode=self._livemode,
             customer_id=parse.reference(body["customer"]) or "",
             subscription_id=quote.subscription,
+            item_id=item.id,
+            price_id=next(
+                (each["price"] for each in params["items"] if each.get("id") == item.id and "price" in each), item.price
+            ),
             terms=quote.as_dict(),
             params={**params, "metadata": metadata},
             fingerprint=change_state.fingerprint(body),

@@ -144,6 +144,24 @@ def a_quote_for_less(world: World) -> Facts:
     return facts | {"quote": world.billing.preview_change(OWNER, "basic").id}
 
 
+def a_quote_for_addons(world: World) -> Facts:
+    """More of an add-on, and less of another thing."""
+    nobody(world)
+    pay(str(world.billing.checkout(OWNER, "pro", addons={"pack": 1, "single_sign_on": 1}).url))
+    world.billing.sync(OWNER)
+    return {"quote": world.billing.preview_change(OWNER, "team", seats=3, addons={"pack": 2}).id}
+
+
+def a_quote_for_less_of_what_was_archived(world: World) -> Facts:
+    """The plan has become dearer since it was bought."""
+    nobody(world)
+    pay(str(world.billing.checkout(OWNER, "pro", addons={"pack": 2}).url))
+    world.billing.sync(OWNER)
+    for key in ("pro_month", "pack_month"):
+        world.client.prices.update(world.client.prices.list({"lookup_keys": [key]}).data[0].id, {"active": False})
+    return {"quote": world.billing.preview_change(OWNER, "pro", addons={"pack": 1}).id}
+
+
 def a_planned_change(world: World) -> Facts:
     """A downgrade comes with the end of the period."""
     facts = a_quote_for_less(world)
@@ -153,6 +171,7 @@ def a_planned_change(world: World) -> Facts:
 
 VERBS: dict[str, Verb] = {
     "checkout": Verb("checkout", nobody, lambda b, _: b.checkout(OWNER, "pro", email="ada@example.com")),
+    "checkout with add-ons": Verb("checkout", nobody, lambda b, _: b.checkout(OWNER, "pro", addons={"pack": 2})),
     "checkout of another plan": Verb("checkout", an_open_page, lambda b, _: b.checkout(OWNER, "basic")),
     "return from Checkout": Verb("finish_checkout", a_paid_page, lambda b, f: b.finish_checkout(OWNER, f["session"])),
     "portal": Verb("portal", a_subscriber, lambda b, _: b.portal(OWNER)),
@@ -161,6 +180,10 @@ VERBS: dict[str, Verb] = {
     "preview": Verb("preview_change", a_subscriber, lambda b, _: b.preview_change(OWNER, "team", seats=3)),
     "upgrade": Verb("change_plan", a_quote_for_more, lambda b, f: b.change_plan(OWNER, f["quote"])),
     "downgrade": Verb("change_plan", a_quote_for_less, lambda b, f: b.change_plan(OWNER, f["quote"])),
+    "add-ons": Verb("change_plan", a_quote_for_addons, lambda b, f: b.change_plan(OWNER, f["quote"])),
+    "fewer add-ons": Verb(
+        "change_plan", a_quote_for_less_of_what_was_archived, lambda b, f: b.change_plan(OWNER, f["quote"])
+    ),
     "undo": Verb("undo_change", a_planned_change, lambda b, _: b.undo_change(OWNER)),
     "cancel": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, feedback="unused")),
     "cancel a planned change": Verb("cancel", a_planned_change, lambda b, _: b.cancel(OWNER)),

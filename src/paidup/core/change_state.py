@@ -16,6 +16,9 @@ from paidup.core.parse import Json, reference
 QUOTE_KEY = "paidup_quote"
 """Metadata key on subscriptions and schedules: the quote that made them what they are."""
 
+ARCHIVED = {"paidup_archived": "yes"}
+"""Metadata on a price that is active for the moment of a call alone."""
+
 _STATE = (
     "billing_cycle_anchor",
     "cancel_at",
@@ -111,9 +114,13 @@ def changed_items(items: list[Json], changes: list[Json]) -> list[dict[str, Any]
 
 
 def archived_prices(subscription: Json) -> list[str]:
-    """The prices of a subscription that are not sold any more."""
+    """The prices of a subscription that are not sold any more, those that are active for a call included."""
     prices = [item["price"] for item in subscription["items"]["data"]]
-    return [each["id"] for each in prices if each.get("active") is False]
+    return [
+        each["id"]
+        for each in prices
+        if each.get("active") is False or ARCHIVED.items() <= dict(each.get("metadata") or {}).items()
+    ]
 
 
 def _without_id(change: Json) -> dict[str, Any]:

@@ -393,7 +393,8 @@ class StoredQuote(Base):
     What a change was said to cost, and how far it got.
 
     `terms` is the Quote, `params` exactly what Stripe is asked for, `fingerprint` a hash of the subscription it was
-    computed from. At most one quote of a subscription is being confirmed at any time.
+    computed from; `item_id` is the plan's item, `price_id` the price it is at afterwards. At most one quote of a
+    subscription is being confirmed at any time.
     """
 
     __tablename__ = "billing_quotes"
@@ -403,6 +404,8 @@ class StoredQuote(Base):
     livemode: Mapped[bool]
     customer_id: Mapped[str] = mapped_column(_Id)
     subscription_id: Mapped[str] = mapped_column(_Id, index=True)
+    item_id: Mapped[str] = mapped_column(_Id)
+    price_id: Mapped[str] = mapped_column(_Id)
     terms: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any]]
     fingerprint: Mapped[str] = mapped_column(String(64))
