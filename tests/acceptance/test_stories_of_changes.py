@@ -25,6 +25,13 @@ seats = { min = 1, max = 20 }
 
 [plans.team.prices.month]
 amount = 4100
+
+[addons.phone]
+name = "Help by phone"
+plans = ["team"]
+
+[addons.phone.prices.month]
+amount = 1500
 """
 
 
@@ -115,6 +122,47 @@ def test_seats_are_bought_on_the_billing_page(ada: Person) -> None:
     ada.page.wait_for_url("**/settings/billing**")
     expect(ada.page.get_by_label("Seats")).to_have_value("3")
     expect(ada.page.locator("#live-subscription")).to_contain_text("$123 per month")
+
+
+def test_an_addon_is_added_for_money_and_taken_away_at_the_end(ada: Person, starter_app: StarterApp) -> None:
+    ada.subscribe("team")
+    ada.go("/settings/billing")
+    addon = ada.page.get_by_role("form", name="Help by phone")
+    expect(addon).to_contain_text("$15 per month")
+    addon.get_by_role("spinbutton").fill("1")
+    addon.get_by_role("button", name="Add").click()
+    assert (ada.fact("after"), ada.fact("due")) == ("Team, monthly, 1 seat, Help by phone", "$15.00")
+    ada.page.get_by_role("button", name="Pay $15.00 and change").click()
+    ada.page.wait_for_url("**/settings/billing**")
+    expect(ada.page.locator("#live-subscription")).to_contain_text("Help by phone$15 per month")
+    assert [event["data"]["object"]["amount"] for event in starter_app.stripe.events("charge.succeeded")][-1] == 1500
+    addon.get_by_role("spinbutton").fill("0")
+    addon.get_by_role("button", name="Change").click()
+    assert ada.fact("next") == f"$41.00 on {ada.fact('effective')}"
+    ada.page.get_by_role("button", name=f"Change on {ada.fact('effective')}").click()
+    expect(ada.page.locator("[data-planned]")).to_contain_text("Changes to Team, monthly, 1 seat on")
+    ada.skips("Skip to renewal")
+    expect(addon.get_by_role("spinbutton")).to_have_value("0", timeout=15_000)
+    expect(ada.page.locator("#live-subscription .facts")).not_to_contain_text("Help by phone")
+
+
+def test_room_for_more_is_offered_where_it_runs_out(ada: Person, complaints: list[str]) -> None:
+    ada.choose("basic")
+    ada.page.get_by_role("button", name="Start trial").click()
+    ada.is_welcomed()
+    ada.go("/dashboard")
+    for number in range(11):
+        ada.page.get_by_label("Name of the new project").fill(f"Project {number}")
+        ada.page.get_by_role("button", name="Add", exact=True).click()
+    expect(ada.page.get_by_role("heading", level=1)).to_have_text("Basic includes 10 projects and 10 are in use")
+    complaints.clear()  # the page is a 402
+    ada.page.get_by_role("link", name="add five more projects").click()
+    assert ada.fact("after") == "Basic, monthly, 1 × Five more projects"
+    assert ada.fact("due") == "$0.00"
+    ada.page.get_by_role("button", name="Change now").click()
+    ada.page.wait_for_url("**/settings/billing**")
+    ada.go("/dashboard")
+    expect(ada.page.locator("#live-count")).to_have_text("10 of 15")
 
 
 def test_a_bank_that_asks_is_answered_and_the_plan_follows_by_itself(ada: Person) -> None:

@@ -25,23 +25,15 @@ from paidup import (
 )
 from paidup.catalog import apply, file
 from stripe_emulator import Emulator
-from tests.conftest import MakeBilling
+from tests.conftest import PLANS, MakeBilling
 from tests.support.account import price_of
-from tests.support.addons import CATALOG, PLANS_WITH_ADDONS
 from tests.support.host_app import HostApp
 from tests.support.paying import pay
 from tests.support.waiting import eventually
 
 OWNER = "user:1"
+CATALOG = file.load(PLANS)
 Held = dict[str | None, int]
-
-
-@pytest.fixture
-def billing(make_billing: MakeBilling) -> Billing:
-    """Billing that sells add-ons; they are at Stripe already."""
-    found = make_billing(catalog=CATALOG)
-    found.push_catalog()
-    return found
 
 
 @pytest.fixture
@@ -111,7 +103,7 @@ def test_an_addon_stays_what_it_is_when_its_price_is_replaced(
 ) -> None:
     """H58: who bought at the old price keeps it, and what it includes, for more of it as well."""
     old = {item.lookup_key: item.price for item in buy(billing, addons={"pack": 1}).items}["pack_month"]
-    dearer = make_billing(catalog=file.loads(PLANS_WITH_ADDONS.replace("amount = 500\n", "amount = 700\n")))
+    dearer = make_billing(catalog=file.loads(PLANS.read_text().replace("amount = 500\n", "amount = 700\n")))
     steps = {(step.action, step.subject) for step in dearer.push_catalog()}
     assert steps == {("replace", "pack_month")}
     dearer.sync(OWNER)
@@ -479,7 +471,7 @@ def test_what_is_added_is_charged_for_the_rest_of_the_period(
     seconds: int,
 ) -> None:
     """H60, H86: the plan beside it is neither credited nor charged anew."""
-    billing = make_billing(catalog=file.loads(PLANS_WITH_ADDONS.replace('"usd"', f'"{currency}"')))
+    billing = make_billing(catalog=file.loads(PLANS.read_text().replace('"usd"', f'"{currency}"')))
     billing.push_catalog()
     buy(billing, addons={"pack": had})
     stripe.advance(seconds=seconds)

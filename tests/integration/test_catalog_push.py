@@ -49,7 +49,7 @@ def nothing_is_written(stripe: Emulator) -> None:
 
 
 def test_a_second_push_writes_nothing(catalog: Catalog, gateway: Gateway, stripe: Emulator) -> None:
-    assert [step.kind for step in push(catalog, gateway)] == ["product"] * 3 + ["price"] * 6 + ["portal"]
+    assert [step.kind for step in push(catalog, gateway)] == ["product"] * 5 + ["price"] * 10 + ["portal"]
     nothing_is_written(stripe)
     assert push(catalog, gateway) == []
 
@@ -76,8 +76,8 @@ def test_a_push_that_was_cut_off_is_finished_by_the_next(
     stripe.clear_faults()
     push(catalog, gateway)
     assert on_sale(gateway) == {"pro_month": 2900, "pro_year": 29000}
-    assert len(gateway.list_prices()) == 6
-    assert len(gateway.list_products()) == 3
+    assert len(gateway.list_prices()) == 10
+    assert len(gateway.list_products()) == 5
     assert preview(catalog, gateway) == []
 
 
@@ -120,7 +120,7 @@ def test_a_price_that_comes_back_into_the_file_is_sold_again(catalog: Catalog, g
     assert on_sale(gateway) == {"pro_month": 2900}
     push(catalog, gateway)
     assert on_sale(gateway) == {"pro_month": 2900, "pro_year": 29000}
-    assert len(gateway.list_prices()) == 6
+    assert len(gateway.list_prices()) == 10
 
 
 @pytest.mark.hazard(58)

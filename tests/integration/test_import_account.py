@@ -67,7 +67,7 @@ def test_an_existing_account_is_taken_in_whole_and_in_silence(
     client.v1.customers.update(late, {"invoice_settings": {"default_payment_method": bad.id}})
     stripe.advance(days=32)
     before = billing.reconcile(owner_of=by_app_user)
-    assert (before.found, before.adopted, before.foreign) == (250 + 3 + 6 + 12, 0, 1)
+    assert (before.found, before.adopted, before.foreign) == (250 + 5 + 10 + 12, 0, 1)
     with database.read() as session:
         assert session.scalars(select(CustomerRow)).all() == []
     report = billing.reconcile(fix=True, owner_of=by_app_user)

@@ -102,12 +102,13 @@ def test_products_and_prices_are_mirrored(billing: Billing, stripe: Emulator, da
     deliver_all(billing, stripe)
     billing.run_until_idle()
     with database.read() as session:
-        assert {row.plan for row in session.scalars(select(Product))} == {"basic", "pro", "team"}
+        plans = {row.plan for row in session.scalars(select(Product))}
+        assert plans == {"basic", "pro", "team", None}, "None of an add-on"
         prices = {
             row.lookup_key: (row.unit_amount, row.currency, row.interval) for row in session.scalars(select(Price))
         }
     assert prices["pro_month"] == (2900, "usd", "month")
-    assert len(prices) == 6
+    assert len(prices) == 10
 
 
 LIFE = (

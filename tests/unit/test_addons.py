@@ -16,9 +16,10 @@ from paidup.core.plan_change import timing
 from paidup.core.quote import Terms, When
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.errors import CatalogError
-from tests.support.addons import CATALOG, PLANS_WITH_ADDONS
+from tests.conftest import PLANS
 from tests.unit.test_access import NOW, POLICY, a_subscription, an_item
 
+CATALOG = file.load(PLANS)
 PLAN = an_item("pro_month", id="si_plan")
 
 
@@ -32,7 +33,7 @@ def access_of(*subscriptions: Subscription) -> Access:
 
 def problems_of(text: str) -> dict[str, str]:
     with pytest.raises(CatalogError) as error:
-        file.loads(PLANS_WITH_ADDONS + text)
+        file.loads(PLANS.read_text() + text)
     return {each.key: each.message for each in error.value.problems}
 
 
