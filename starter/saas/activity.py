@@ -15,6 +15,7 @@ _SENTENCES = {
     "trial.ending": "The {plan} trial ends soon.",
     "plan.changed": "The plan is now {plan}.",
     "terms.changed": "Your {plan} plan was changed.",
+    "addons.changed": "What you have beside {plan} was changed.",
     "payment.failed": "A payment failed.",
     "payment.recovered": "The payment came through. Thank you.",
     "subscription.canceling": "{plan} was canceled and runs until its end.",

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from paidup import Checkout, CheckoutNotFound, Plan
+from paidup import Addon, Checkout, CheckoutNotFound, Plan, PlanPrice
 from saas.banners import banner_for
 from saas.billing import billing
 from saas.settings import CHECKOUT_DONE, SETTINGS_PAGE
@@ -66,6 +66,7 @@ def billing_page(
         planned=_planned(owner),
         plan=_plan_of(viewer),
         seats=_seats_of(viewer),
+        addons=_addons_of(viewer),
     )
 
 
@@ -123,6 +124,16 @@ def _plan_of(viewer: Viewer) -> Plan | None:
     """The plan of the viewer's live subscription."""
     key = held_plan(viewer)
     return billing.catalog.plan(key) if key and billing.catalog.has(key) else None
+
+
+def _addons_of(viewer: Viewer) -> list[tuple[Addon, int, PlanPrice | None]]:
+    """What is sold beside the viewer's plan, how many of it they have, and its price."""
+    plan, subscription = _plan_of(viewer), viewer.access.subscription
+    if plan is None or subscription is None or not viewer.access.is_paid:
+        return []
+    interval = subscription.items[0].interval or ""
+    held = viewer.access.addons
+    return [(each, held.get(each.key, 0), each.price(interval)) for each in billing.catalog.addons_of(plan.key)]
 
 
 def _seats_of(viewer: Viewer) -> int | None:

@@ -1,4 +1,4 @@
-"""The page on which a change of plan, interval or seats is agreed to: what it costs today, and from then on."""
+"""The page on which a change of plan, interval, seats or add-ons is agreed to: what it costs today and from then on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from saas.web.viewer import SignedIn
 
 router = APIRouter(default_response_class=HTMLResponse)
 
+_ADDON = "addons."
+"""What the fields for add-ons begin with, here as in paidup's own routes."""
 _PER = {"day": "daily", "week": "weekly", "month": "monthly", "year": "yearly"}
 
 
@@ -31,7 +33,7 @@ def change_page(
 ) -> HTMLResponse:
     """A quote, computed by Stripe there and then. Looking at it changes nothing."""
     takes_codes, code_problem = billing.catalog.checkout.promotion_codes, ""
-    terms: dict[str, Any] = {"interval": interval or None, "seats": seats}
+    terms: dict[str, Any] = {"interval": interval or None, "seats": seats, "addons": _addons(request)}
     try:
         code = promotion_code.strip() if takes_codes else ""
         quote = billing.preview_change(viewer.user.owner, plan, promotion_code=code or None, **terms)
@@ -45,6 +47,7 @@ def change_page(
         plan=billing.catalog.plan(quote.after.plan),
         before=described(quote.before),
         after=described(quote.after),
+        addons=quote.addons_changed,
         has_changed=bool(changed),
         takes_codes=takes_codes,
         code=promotion_code,
@@ -56,13 +59,25 @@ def address_of(quote: Quote) -> str:
     """The page that quotes the same change anew, and says that something has changed."""
     after = quote.after
     asked = {"plan": after.plan, "interval": after.interval, "seats": after.seats, "changed": "yes"}
+    asked |= {f"{_ADDON}{key}": quantity for key, quantity in quote.addons_changed.items()}
     if quote.promotion_code:
         asked["promotion_code"] = quote.promotion_code
     return f"{CHANGE_PAGE}?{urlencode(asked)}"
 
 
 def described(terms: Terms) -> str:
-    """Terms in words: `Pro, monthly` or `Team, yearly, 3 seats`."""
+    """Terms in words: `Pro, monthly` or `Team, yearly, 3 seats, 2 × Five more projects`."""
     plan = billing.catalog.plan(terms.plan)
     seats = f", {terms.seats} seat{'' if terms.seats == 1 else 's'}" if plan.seats else ""
-    return f"{plan.name}, {_PER.get(terms.interval, terms.interval)}{seats}"
+    beside = "".join(
+        f", {quantity} × {addon.name}" if addon.max > 1 else f", {addon.name}"
+        for addon in billing.catalog.addons
+        if (quantity := terms.addons.get(addon.key))
+    )
+    return f"{plan.name}, {_PER.get(terms.interval, terms.interval)}{seats}{beside}"
+
+
+def _addons(request: Request) -> dict[str, int]:
+    """How many of which add-ons the address asks for; what is no number is refused with the quote."""
+    asked = {name: value for name, value in request.query_params.items() if name.startswith(_ADDON) and value}
+    return {name.removeprefix(_ADDON): int(value) if value.isdecimal() else -1 for name, value in asked.items()}

@@ -99,7 +99,9 @@ def _access_refused(request: Request, error: Exception) -> Response:
     if not _wants_page(request):
         return _problem_of(error)
     plans = [plan for plan in billing.catalog.plans if plan.key in error.plans]
-    return page(request, "upgrade.html", status=402, error=error, **price_cards(_look_up_viewer(request), plans))
+    addons = [addon for addon in billing.catalog.addons if addon.key in error.addons]
+    cards = price_cards(_look_up_viewer(request), plans)
+    return page(request, "upgrade.html", status=402, error=error, addons=addons, **cards)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from paidup import Money
+from saas.billing import addon_name
 from saas.settings import settings
 
 _HERE = Path(__file__).parent.parent
@@ -85,7 +86,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"day": day, "short_day": short_day, "stamp": stamp}
-    environment.globals |= {"money": money, "exact_money": exact_money, "asset": _asset}
+    environment.globals |= {"money": money, "exact_money": exact_money, "asset": _asset, "addon_name": addon_name}
     return environment
 
 
