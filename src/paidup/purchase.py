@@ -132,20 +132,16 @@ def choose_addons(
     asked = asked or {}
     if not isinstance(asked, Mapping):
         raise InvalidQuantity(f"addons is a {type(asked).__name__}", remedy="give how many of each, by key")
-    offered = {addon.key: addon for addon in catalog.addons_of(plan.key)}
+    offered = {each.key: (each, price) for each in catalog.addons_of(plan.key) if (price := each.price(interval))}
     for key, quantity in asked.items():
         addon = catalog.addon(key)
         if addon is None or (quantity and key not in offered):
-            what = "there is no add-on" if addon is None else f"{plan.name} is not sold with add-on"
+            what = "there is no add-on" if addon is None else f"{plan.name} per {interval} is not sold with add-on"
             known = f"choose one of: {', '.join(offered)}" if offered else f"{plan.name} has none"
             raise UnknownAddon(f"{what} {key!r}", remedy=known)
         if type(quantity) is not int or not 0 <= quantity <= addon.max:
             raise InvalidQuantity(f"{quantity!r} of add-on {key!r} cannot be bought", remedy=f"0 to {addon.max}")
-    return [
-        (addon, price, asked[addon.key])
-        for addon in offered.values()
-        if asked.get(addon.key) and (price := addon.price(interval)) is not None
-    ]
+    return [(addon, price, asked[key]) for key, (addon, price) in offered.items() if asked.get(key)]
 
 
 def refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> CheckoutRefused:

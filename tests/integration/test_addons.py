@@ -363,6 +363,19 @@ def test_an_addon_that_is_sold_no_more_is_kept_until_it_is_taken_away(
     assert held(known(later)) == {"pro_year": 1}
 
 
+def test_an_addon_that_has_no_price_per_an_interval_is_not_sold_with_it(
+    billing: Billing, make_billing: MakeBilling
+) -> None:
+    """A plans file cannot say so; a catalog that the app builds itself can."""
+    monthly = tuple(replace(each, prices=each.prices[:1]) for each in CATALOG.addons)
+    other = make_billing(catalog=replace(CATALOG, addons=monthly))
+    with pytest.raises(UnknownAddon, match="per year"):
+        other.checkout(OWNER, "pro", interval="year", addons={"pack": 1})
+    buy(other, addons={"pack": 1})
+    with pytest.raises(UnknownAddon, match="per year"):
+        other.preview_change(OWNER, "pro", interval="year", addons={"pack": 1})
+
+
 def test_the_portal_changes_no_plan_that_has_addons(billing: Billing) -> None:
     buy(billing, addons={"pack": 1})
     with pytest.raises(SubscriptionRefused, match="preview_change"):

@@ -24,11 +24,11 @@ def access_view(access: Access) -> Mapping[str, Any]:
         "features": sorted(access.features),
         "limits": dict(access.limits),
         "addons": dict(access.addons),
-        "until": access.until.isoformat() if access.until else None,
+        "until": _iso(access.until),
         "action": access.action,
         "reason": access.reason,
         "canceling": access.is_canceling,
-        "ends_at": subscription.ends_at.isoformat() if subscription and subscription.ends_at else None,
+        "ends_at": _iso(subscription.ends_at) if subscription else None,
     }
 
 
