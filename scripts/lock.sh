@@ -3,6 +3,8 @@
 #
 # Hashes and no addresses: a lock file says what is installed, the machine's own configuration says from where.
 # Universal: one file serves Python 3.11 to 3.13 on Linux, x86_64 and aarch64.
+# Extras stay in the pins: older pips look for the newest release of `coverage[toml]` beside a pin of `coverage`, and refuse
+# it for its missing hash on the day that there is a newer one.
 # Versions that still fit are kept; `scripts/lock.sh --upgrade` takes the newest ones.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,7 +20,7 @@ compile() {
     output=$1
     shift
     printf '%s\n' '-e .[fastapi]' '-e ./emulator' '-e ./starter' |
-        "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
             --no-emit-index-url --no-emit-find-links --no-emit-build-options \
             --no-emit-package paidup --no-emit-package stripe-emulator --no-emit-package saas-starter \
             --custom-compile-command 'make lock' --output-file "$output" "$@" -
