@@ -189,6 +189,7 @@ class Billing:
             database=self._database,
             gateway=self.gateway,
             quotes=self._quotes,
+            handlers=self._handlers,
             livemode=self._livemode,
             clock=clock,
         )

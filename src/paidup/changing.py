@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
 
-from paidup import discounts
+from paidup import discounts, outbox, planned_changes
 from paidup.core import change_state, parse
+from paidup.core.changes import Change
 from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
@@ -35,6 +36,7 @@ from paidup.errors import (
     StripeUnavailable,
     SubscriptionRefused,
 )
+from paidup.handlers import Handlers
 from paidup.invoices import PAYMENTS, page_of
 from paidup.quotes import Quotes
 from paidup.stripe_api import idempotency
@@ -61,12 +63,14 @@ class Changing:
         database: Database,
         gateway: Gateway,
         quotes: Quotes,
+        handlers: Handlers,
         livemode: bool,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._gateway = gateway
         self._quotes = quotes
+        self._handlers = handlers
         self._livemode = livemode
         self._clock = clock
 
@@ -119,7 +123,7 @@ class Changing:
                 quote = Quote.from_dict(row.terms)
                 if row.state != "done" or row.schedule_id != subscription.schedule or quote.effective_at is None:
                     continue
-                if subscription.metadata.get(change_state.QUOTE_KEY) != row.id:
+                if subscription.metadata.get(parse.QUOTE_KEY) != row.id:
                     return ScheduledChange(row.id, subscription.id, quote.before, quote.after, quote.effective_at)
         return None
 
@@ -133,9 +137,9 @@ class Changing:
             if change_state.quote_of(schedule) is None and not change_state.changes_nothing(schedule):
                 self._quotes.check_schedule(body)
             self._release(schedule_id)
-        if (pending := body.get("pending_update")) and change_state.QUOTE_KEY in (pending.get("metadata") or {}):
+        if parse.subscription(body).waiting_quote is not None:
             self._void(str(parse.reference(body["latest_invoice"])))
-        self._database.run(lambda session: rows.outdate(session, chosen.id))
+        self._tell(lambda session: planned_changes.drop(session, body, owner=owner, now=self._clock()))
         return self._as_it_is_now(owner, chosen.customer, chosen.id, wait)
 
     # one at a time
@@ -164,14 +168,15 @@ class Changing:
             with self._database.read() as session:
                 return session.get(StoredQuote, row.id) or row
         body = self._gateway.retrieve_subscription(row.subscription_id)
-        state, schedule_id = "outdated", parse.reference(body.get("schedule"))
+        schedule_id = parse.reference(body.get("schedule"))
         if change_state.is_done(body, row.id):
-            state = "done"
+            self._note(row, "done", schedule_id=schedule_id)
         elif change_state.is_waiting(body, row.id):
-            state = "waiting"
+            self._note(row, "waiting", schedule_id=schedule_id)
         elif schedule_id and change_state.quote_of(self._gateway.retrieve_schedule(schedule_id)) == row.id:
-            state = "done"
-        self._note(row, state, schedule_id=schedule_id)
+            self._note_planned(row, schedule_id)
+        else:
+            self._note(row, "outdated", schedule_id=schedule_id)
         return row
 
     def _note(self, row: StoredQuote, state: str, *, schedule_id: str | None = None, declined: bool = False) -> None:
@@ -181,6 +186,15 @@ class Changing:
             values["schedule_id"] = schedule_id
         self._database.run(lambda session: rows.note(session, row, values))
         row.state, row.schedule_id = state, schedule_id or row.schedule_id
+
+    def _note_planned(self, row: StoredQuote, schedule_id: str) -> None:
+        """The schedule has it: that is told in the transaction that notes it, whoever gets so far."""
+        self._tell(lambda session: [planned_changes.note_planned(session, row, schedule_id, now=self._clock())])
+        row.state, row.schedule_id = "done", schedule_id
+
+    def _tell(self, write: Callable[[Any], list[Change]]) -> None:
+        """Write, and tell the app what comes of it in the same transaction."""
+        self._database.run(lambda session: outbox.put(session, write(session), self._handlers, now=self._clock()))
 
     # what to do
 
@@ -294,7 +308,7 @@ class Changing:
             schedule = self._gateway.retrieve_schedule(schedule_id)
             if change_state.quote_of(schedule) == row.id:
                 self._archive(body)
-                self._note(row, "done", schedule_id=schedule_id)
+                self._note_planned(row, schedule_id)
                 return None
         self._check(row, body)
         if change_state.is_waiting(body):
@@ -314,7 +328,7 @@ class Changing:
                     f"the discount does not apply: {error.message}", remedy="go on without it"
                 ) from error
             raise
-        self._note(row, "done", schedule_id=found["id"])
+        self._note_planned(row, found["id"])
 
     def _plan(self, row: StoredQuote, body: dict[str, Any], found: dict[str, Any]) -> None:
         quote = Quote.from_dict(row.terms)

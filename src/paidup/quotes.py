@@ -292,7 +292,7 @@ class Quotes:
 
     def _store(self, quote: Quote, body: dict[str, Any], item: SubscriptionItem, params: dict[str, Any]) -> None:
         now = self._clock()
-        metadata = {change_state.QUOTE_KEY: quote.id, parse.PLAN_KEY: quote.after.plan}
+        metadata = {parse.QUOTE_KEY: quote.id, parse.PLAN_KEY: quote.after.plan}
         row = StoredQuote(
             id=quote.id,
             owner=quote.owner,

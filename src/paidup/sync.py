@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from paidup import giving_up, inbox, metrics, outbox
+from paidup import giving_up, inbox, metrics, outbox, planned_changes
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
@@ -394,9 +394,11 @@ class Synchroniser:
         stored_reversals.mark(session, customer_id)
         store.fail_checkouts(session, customer_id)
         session.expire_all()
+        after = store.known(session, customer_id)
+        others += planned_changes.undone(session, owner, before, after, now=now)
         found = changes.between(
             before,
-            store.known(session, customer_id),
+            after,
             owner=owner,
             customer=customer_id,
             catalog=self._catalog,

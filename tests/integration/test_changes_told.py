@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stripe as sdk
 
-from paidup import Billing, Change
+from paidup import Billing, Change, PaymentNeedsUser, Quote
 from stripe_emulator import Emulator
 from tests.support.account import deliver_all, subscribe
 from tests.support.paying import pay
@@ -110,3 +110,98 @@ def test_only_a_new_period_is_told_as_one(billing: Billing, stripe: Emulator, to
 def iso(moment: datetime | None) -> str:
     assert moment is not None
     return moment.isoformat()
+
+
+def plan_less(billing: Billing) -> Quote:
+    """Team, which less than was paid for is planned to become Pro."""
+    pay(str(billing.checkout(OWNER, "team", seats=3).url))
+    billing.sync(OWNER)
+    quote = billing.preview_change(OWNER, "pro", addons={"pack": 2})
+    billing.change_plan(OWNER, quote.id)
+    return quote
+
+
+def to_come(quote: Quote) -> dict[str, object]:
+    assert quote.effective_at is not None
+    after = {"plan": "pro", "interval": "month", "seats": 1, "addons": {"pack": 2}}
+    return after | {"effective_at": quote.effective_at.isoformat()}
+
+
+def test_a_change_that_is_planned_and_then_comes(billing: Billing, stripe: Emulator, told: list[Change]) -> None:
+    quote = plan_less(billing)
+    hear(billing, stripe)
+    billing.change_plan(OWNER, quote.id)
+    hear(billing, stripe)
+    kinds = ("change.planned", "change.undone", "plan.changed")
+    planned = ("change.planned", {**to_come(quote), "previous_plan": "team"})
+    assert of(told, *kinds) == [planned]
+    for _ in range(2):
+        stripe.advance(days=32)
+        hear(billing, stripe)
+    assert of(told, *kinds) == [planned, ("plan.changed", {"plan": "pro", "previous_plan": "team"})]
+
+
+@pytest.mark.parametrize("heard_between", [True, False])
+def test_a_planned_change_that_is_taken_back(
+    billing: Billing, stripe: Emulator, told: list[Change], heard_between: bool
+) -> None:
+    quote = plan_less(billing)
+    if heard_between:
+        hear(billing, stripe)
+    for _ in range(2):
+        billing.undo_change(OWNER)
+        hear(billing, stripe)
+    undone = ("change.undone", {**to_come(quote), "kept_plan": "team"})
+    assert of(told, "change.undone", "plan.changed") == [undone]
+    stripe.advance(days=40)
+    hear(billing, stripe)
+    assert of(told, "change.undone", "plan.changed") == [undone]
+
+
+def test_a_planned_change_that_canceling_drops(billing: Billing, stripe: Emulator, told: list[Change]) -> None:
+    plan_less(billing)
+    hear(billing, stripe)
+    billing.cancel(OWNER)
+    hear(billing, stripe)
+    assert [kind for kind, _ in of(told, "change.planned", "change.undone", "subscription.canceling")] == [
+        "change.planned",
+        "subscription.canceling",
+        "change.undone",
+    ]
+    assert billing.scheduled_change(OWNER) is None
+
+
+def test_a_planned_change_that_somebody_drops_in_the_dashboard(
+    billing: Billing, stripe: Emulator, client: Any, told: list[Change]
+) -> None:
+    quote = plan_less(billing)
+    hear(billing, stripe)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    client.subscription_schedules.release(subscription.schedule)
+    hear(billing, stripe)
+    assert of(told, "change.undone") == [("change.undone", {**to_come(quote), "kept_plan": "team"})]
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_change_that_nobody_confirmed_at_the_bank(
+    billing: Billing, stripe: Emulator, client: Any, told: list[Change], undone: bool
+) -> None:
+    """Taken back by the user, or left until Stripe drops it after 23 hours."""
+    subscribe(billing)
+    hear(billing, stripe)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    card = client.payment_methods.attach("pm_card_authenticationRequired", {"customer": subscription.customer})
+    client.subscriptions.update(subscription.id, {"default_payment_method": card.id})
+    quote = billing.preview_change(OWNER, "team", seats=3)
+    with pytest.raises(PaymentNeedsUser):
+        billing.change_plan(OWNER, quote.id)
+    hear(billing, stripe)
+    assert of(told, "change.planned", "change.undone") == []
+    if undone:
+        billing.undo_change(OWNER)
+    stripe.advance(days=1)
+    hear(billing, stripe)
+    data = {"plan": "team", "interval": "month", "seats": 3, "addons": {}, "kept_plan": "pro", "effective_at": None}
+    assert of(told, "change.undone", "plan.changed") == [("change.undone", data)]

@@ -11,10 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from paidup.core.parse import Json, reference
-
-QUOTE_KEY = "paidup_quote"
-"""Metadata key on subscriptions and schedules: the quote that made them what they are."""
+from paidup.core.parse import QUOTE_KEY, Json, reference
 
 ARCHIVED = {"paidup_archived": "yes"}
 """Metadata on a price that is active for the moment of a call alone."""

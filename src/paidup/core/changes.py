@@ -16,6 +16,7 @@ from paidup.core.addons import addon_of, addons_held
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice
 from paidup.core.plan_change import plan_item
+from paidup.core.quote import Quote
 from paidup.core.reversal import Reversal
 from paidup.core.subscription import Subscription
 
@@ -34,6 +35,8 @@ KINDS = frozenset(
         "plan.changed",
         "terms.changed",
         "addons.changed",
+        "change.planned",
+        "change.undone",
         "plan.unknown",
         "addon.unknown",
         "status.unknown",
@@ -177,6 +180,48 @@ def of_expired_checkout(
         subscription=None,
         invoice=None,
         data={"plan": plan, "interval": interval, "seats": seats},
+        created=now,
+    )
+
+
+def of_planned_change(quote: Quote, *, customer: str, now: datetime) -> Change:
+    """A change was confirmed that takes effect when the period ends."""
+    return Change(
+        id=f"change.planned:{quote.id}",
+        kind="change.planned",
+        owner=quote.owner,
+        customer=customer,
+        subscription=quote.subscription,
+        invoice=None,
+        data={
+            "plan": quote.after.plan,
+            "interval": quote.after.interval,
+            "seats": quote.after.seats,
+            "addons": dict(quote.after.addons),
+            "previous_plan": quote.before.plan,
+            "effective_at": _iso(quote.effective_at),
+        },
+        created=now,
+    )
+
+
+def of_undone_change(quote: Quote, *, owner: str, customer: str, now: datetime) -> Change:
+    """A change that was planned, or waited for the user's bank, will not come."""
+    return Change(
+        id=f"change.undone:{quote.id}",
+        kind="change.undone",
+        owner=owner,
+        customer=customer,
+        subscription=quote.subscription,
+        invoice=None,
+        data={
+            "plan": quote.after.plan,
+            "interval": quote.after.interval,
+            "seats": quote.after.seats,
+            "addons": dict(quote.after.addons),
+            "kept_plan": quote.before.plan,
+            "effective_at": _iso(quote.effective_at),
+        },
         created=now,
     )
 

@@ -29,6 +29,8 @@ INTENT_KEY = "paidup_intent"
 PLAN_KEY = "paidup_plan"
 ADDON_KEY = "paidup_addon"
 """Metadata key on products and prices that the catalog made: the plan's key."""
+QUOTE_KEY = "paidup_quote"
+"""Metadata key on subscriptions and schedules: the quote that made them what they are."""
 CARD_KEY = "paidup_card"
 """Metadata key on a customer: the card that was both pinned and the default when the portal was last opened."""
 PORTAL_MARK = ("paidup", "portal")
@@ -152,6 +154,7 @@ def subscription(
         schedule=reference(body.get("schedule")),
         past_due_since=past_due_since,
         awaits_first_payment=awaits_first_payment,
+        waiting_quote=((body.get("pending_update") or {}).get("metadata") or {}).get(QUOTE_KEY),
         discounts=discounts(body),
         refunded=refunded,
         disputed=disputed,

@@ -79,6 +79,8 @@ class Subscription:
     """When the first of the failed payments behind `past_due` was due; None while nothing is open."""
     awaits_first_payment: bool = False
     """It was never paid for: a bank takes its days, though Stripe calls it active."""
+    waiting_quote: str | None = None
+    """The quote whose change waits for its payment, as the user's bank asks them first."""
     discounts: tuple[Discount, ...] = ()
     """What is taken off its invoices; its customer may have one beside it, which holds where it has none."""
     refunded: bool = False
