@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
@@ -59,7 +59,7 @@ class Checkout:
 
     `state` is `open` (not paid yet), `complete`, `pending` (complete, but a delayed payment has not arrived), `failed`
     (it never will) or `expired`. `url` is Stripe's page while it is open; one that is embedded in a page of the app has
-    a `client_secret` for Stripe's script instead.
+    a `client_secret` for Stripe's script instead. `addons` is how many of which are bought with the plan, by key.
     """
 
     id: str
@@ -71,6 +71,7 @@ class Checkout:
     session_id: str | None
     url: str | None
     client_secret: str | None = None
+    addons: Mapping[str, int] = field(default_factory=dict)
 
 
 class Checkouts:
@@ -145,6 +146,7 @@ class Checkouts:
             embedded,
             setup_fee_id=ids[fee.lookup_key] if fee else None,
             addons=[(ids[each.lookup_key], quantity) for _, each, quantity in beside],
+            addon_counts={addon.key: quantity for addon, _, quantity in beside},
         )
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
@@ -234,6 +236,7 @@ class Checkouts:
                     plan=wanted.plan.key,
                     interval=wanted.interval,
                     seats=wanted.seats,
+                    addons=dict(wanted.addon_counts),
                     customer_id=wanted.customer_id,
                     params=wanted.params(
                         intent_id,
@@ -356,4 +359,5 @@ def _as_checkout(intent: CheckoutIntent) -> Checkout:
         session_id=intent.session_id,
         url=intent.url if state == "open" else None,
         client_secret=intent.client_secret if state == "open" else None,
+        addons=dict(intent.addons or {}),
     )

@@ -7,7 +7,7 @@ Nothing here calls anybody. The browser names keys, an interval and numbers; eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,8 @@ class Purchase:
     """
     What an owner wants to buy, as Stripe knows it.
 
-    `discount` is an element of Stripe's `discounts`, `addons` are prices' ids with how many of each.
+    `discount` is an element of Stripe's `discounts`, `addons` are prices' ids with how many of each,
+    `addon_counts` the same by the add-ons' keys.
     """
 
     owner: str
@@ -43,6 +44,7 @@ class Purchase:
     embedded: bool = False
     setup_fee_id: str | None = None
     addons: Sequence[tuple[str, int]] = ()
+    addon_counts: Mapping[str, int] = field(default_factory=dict)
 
     def params(
         self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool

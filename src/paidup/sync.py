@@ -462,6 +462,7 @@ def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, no
             plan=row.plan,
             interval=row.interval,
             seats=row.seats,
+            addons=row.addons or {},
             now=now,
         )
         for row in session.scalars(open_ones)

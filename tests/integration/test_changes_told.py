@@ -63,12 +63,14 @@ def test_each_pause_and_its_end(billing: Billing, stripe: Emulator, told: list[C
 def test_a_page_that_was_left_until_it_ran_out(billing: Billing, stripe: Emulator, told: list[Change]) -> None:
     """One that another page took the place of is nobody's change of mind."""
     billing.checkout(OWNER, "basic")
-    left = billing.checkout(OWNER, "team", seats=3)
+    left = billing.checkout(OWNER, "team", seats=3, addons={"pack": 2})
+    assert left.addons == billing.find_checkout(OWNER, str(left.session_id)).addons == {"pack": 2}
     hear(billing, stripe)
     assert of(told, "checkout.expired") == []
     stripe.advance(days=2)
     hear(billing, stripe)
-    assert of(told, "checkout.expired") == [("checkout.expired", {"plan": "team", "interval": "month", "seats": 3})]
+    terms = {"plan": "team", "interval": "month", "seats": 3, "addons": {"pack": 2}}
+    assert of(told, "checkout.expired") == [("checkout.expired", terms)]
     (change,) = [each for each in told if each.kind == "checkout.expired"]
     assert (change.id, change.owner) == (f"checkout.expired:{left.session_id}", OWNER)
 

@@ -169,7 +169,15 @@ def of_deleted_customer(*, owner: str, customer: str, now: datetime) -> Change:
 
 
 def of_expired_checkout(
-    session: str, *, owner: str, customer: str, plan: str, interval: str, seats: int, now: datetime
+    session: str,
+    *,
+    owner: str,
+    customer: str,
+    plan: str,
+    interval: str,
+    seats: int,
+    addons: Mapping[str, int],
+    now: datetime,
 ) -> Change:
     """Somebody left a Checkout unpaid until it ran out."""
     return Change(
@@ -179,7 +187,7 @@ def of_expired_checkout(
         customer=customer,
         subscription=None,
         invoice=None,
-        data={"plan": plan, "interval": interval, "seats": seats},
+        data={"plan": plan, "interval": interval, "seats": seats, "addons": dict(addons)},
         created=now,
     )
 

@@ -363,6 +363,8 @@ class CheckoutIntent(Base):
     plan: Mapped[str] = mapped_column(_Id)
     interval: Mapped[str] = mapped_column(String(16))
     seats: Mapped[int] = mapped_column(Integer)
+    addons: Mapped[dict[str, Any] | None]
+    """How many of which, by key; None on rows of before they were noted."""
     customer_id: Mapped[str] = mapped_column(_Id, index=True)
     params: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
