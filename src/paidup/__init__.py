@@ -6,8 +6,9 @@ from paidup.async_billing import AsyncBilling
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
-from paidup.core.catalog import Addon, Catalog, Plan, PlanPrice
+from paidup.core.catalog import Addon, Catalog, CreditName, Plan, PlanPrice
 from paidup.core.changes import Change
+from paidup.core.credits import CreditEntry
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.differences import Difference
 from paidup.core.discount import Discount
@@ -33,6 +34,7 @@ from paidup.errors import (
     DiscountRefused,
     EventNotFound,
     FeatureNotInPlan,
+    InsufficientCredits,
     InvalidOwner,
     InvalidPayload,
     InvalidQuantity,
@@ -68,6 +70,7 @@ from paidup.errors import (
     SubscriptionRefused,
     TransferRefused,
     UnknownAddon,
+    UnknownCredit,
     UnknownDiscount,
     UnknownInterval,
     UnknownPlan,
@@ -95,6 +98,8 @@ __all__ = [
     "Checkout",
     "CheckoutNotFound",
     "CheckoutRefused",
+    "CreditEntry",
+    "CreditName",
     "CrossOriginRequest",
     "CurrencyRefused",
     "Customer",
@@ -109,6 +114,7 @@ __all__ = [
     "FeatureNotInPlan",
     "Filled",
     "Grants",
+    "InsufficientCredits",
     "InvalidOwner",
     "InvalidPayload",
     "InvalidQuantity",
@@ -159,6 +165,7 @@ __all__ = [
     "Terms",
     "TransferRefused",
     "UnknownAddon",
+    "UnknownCredit",
     "UnknownDiscount",
     "UnknownInterval",
     "UnknownPlan",

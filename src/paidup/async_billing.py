@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from paidup.billing import Billing
 from paidup.checkout import Checkout
 from paidup.core.access import Access
+from paidup.core.credits import CreditEntry
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.quote import Quote, ScheduledChange
@@ -38,6 +39,24 @@ class AsyncBilling:
     async def require_limit(self, owner: str, limit: str, used: int) -> Access:
         """See `Billing.require_limit`."""
         return await asyncio.to_thread(self.billing.require_limit, owner, limit, used)
+
+    async def credits(self, owner: str) -> dict[str, int]:
+        """See `Billing.credits`."""
+        return await asyncio.to_thread(self.billing.credits, owner)
+
+    async def spend_credits(self, owner: str, credit: str, units: int, *, key: str, note: str | None = None) -> int:
+        """See `Billing.spend_credits`; inside a transaction of yours, call that by `AsyncSession.run_sync`."""
+        return await asyncio.to_thread(self.billing.spend_credits, owner, credit, units, key=key, note=note)
+
+    async def give_credits(self, owner: str, credit: str, units: int, *, key: str, note: str | None = None) -> int:
+        """See `Billing.give_credits`."""
+        return await asyncio.to_thread(self.billing.give_credits, owner, credit, units, key=key, note=note)
+
+    async def credit_entries(
+        self, owner: str, *, credit: str | None = None, limit: int = 50, before: int | None = None
+    ) -> list[CreditEntry]:
+        """See `Billing.credit_entries`."""
+        return await asyncio.to_thread(self.billing.credit_entries, owner, credit=credit, limit=limit, before=before)
 
     async def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
         """See `Billing.subscription`."""

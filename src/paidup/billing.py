@@ -28,6 +28,7 @@ from paidup.core import event as events
 from paidup.core import targets
 from paidup.core.access import Access, best, decide, plan_of
 from paidup.core.catalog import Catalog
+from paidup.core.credits import CreditEntry
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.health import Health, judge
 from paidup.core.invoice import Invoice, UpcomingInvoice
@@ -35,6 +36,8 @@ from paidup.core.policy import AccessPolicy, Grants
 from paidup.core.quote import Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
+from paidup.crediting import Crediting
+from paidup.credits import Credits
 from paidup.customers import Customers, check_owner
 from paidup.database import migrate, store
 from paidup.database.engine import Database
@@ -124,6 +127,10 @@ class Billing:
             terms=self.catalog.checkout,
             livemode=self._livemode,
         )
+        crediting = Crediting(
+            database=self._database, gateway=self.gateway, catalog=self.catalog, livemode=self._livemode
+        )
+        self._credits = Credits(database=self._database, catalog=self.catalog, livemode=self._livemode, clock=clock)
         self._synchroniser = Synchroniser(
             database=self._database,
             gateway=self.gateway,
@@ -134,6 +141,7 @@ class Billing:
             calls=self._calls,
             users_calls=self._users_calls,
             trials=trials,
+            crediting=crediting,
             attempts=settings.sync_attempts,
         )
         self._account = Account(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
@@ -267,6 +275,66 @@ class Billing:
         access = self.access(owner)
         gate.check_limit(access, self.catalog, limit, used)
         return access
+
+    # credits
+
+    def credits(self, owner: str, *, session: Session | None = None) -> dict[str, int]:
+        """
+        How many units of each credit the owner has, by its key; below zero is a debt. No call to Stripe.
+
+        `session` reads inside the app's own transaction; it must reach the same database.
+        """
+        return self._credits.balances(owner, session)
+
+    def spend_credits(
+        self,
+        owner: str,
+        credit: str,
+        units: int,
+        *,
+        key: str,
+        note: str | None = None,
+        session: Session | None = None,
+    ) -> int:
+        """
+        Spend units of a credit, once per `key` of this owner; how many there are then. No call to Stripe.
+
+        All of them or none, also of many at the same moment. `session` spends in the app's own transaction, and what
+        is spent is spent when the app commits. Raises InsufficientCredits (AccessRefused), UnknownCredit,
+        InvalidQuantity, and InvalidRequest for a key that was used for something else.
+        """
+        is_spent, balance = self._credits.spend(owner, credit, units, key=key, note=note, session=session)
+        if not is_spent:
+            raise gate.short_of_credits(self.access(owner, session=session), self.catalog, credit, units, balance)
+        return balance
+
+    def give_credits(
+        self,
+        owner: str,
+        credit: str,
+        units: int,
+        *,
+        key: str,
+        note: str | None = None,
+        session: Session | None = None,
+    ) -> int:
+        """
+        Give units of a credit by hand, or back, once per `key` of this owner; how many there are then.
+
+        For support, and for what was spent on something that failed. Raises UnknownCredit, InvalidQuantity,
+        InvalidRequest.
+        """
+        return self._credits.give(owner, credit, units, key=key, note=note, session=session)
+
+    def credit_entries(
+        self, owner: str, *, credit: str | None = None, limit: int = 50, before: int | None = None
+    ) -> list[CreditEntry]:
+        """
+        What has changed the owner's balances, newest first; their sum is the balance.
+
+        `before` is the number of the last entry of the page before. Raises InvalidRequest.
+        """
+        return self._credits.entries(owner, credit=credit, limit=limit, before=before)
 
     # what is known of an owner
 

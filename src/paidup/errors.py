@@ -15,7 +15,7 @@ BillingError
 ├── InvalidSignature, InvalidPayload     400  a webhook body that is not from Stripe, or not an event
 ├── PayloadTooLarge                      413
 ├── UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats   422
-├── UnknownAddon, InvalidQuantity, InvalidOwner   422
+├── UnknownAddon, UnknownCredit, InvalidQuantity, InvalidOwner   422
 ├── InvalidRequest, InvalidReturnUrl     422
 ├── DiscountRefused                      422  the promotion code or coupon cannot be used for this
 │   ├── UnknownDiscount
@@ -32,6 +32,7 @@ BillingError
 │   ├── NoSubscription
 │   ├── FeatureNotInPlan
 │   ├── LimitReached
+│   ├── InsufficientCredits
 │   └── PaymentPastDue
 ├── NothingToPay                         409  no subscription waits for a payment
 ├── PaymentFailed                        402  the invoice is still open; `url` is where the user pays it
@@ -256,6 +257,13 @@ class InvalidSeats(BillingError):
     """The number of seats is not a whole number within the plan's bounds."""
 
     code = "invalid_seats"
+    status = 422
+
+
+class UnknownCredit(BillingError):
+    """There is no such credit in the plans file."""
+
+    code = "unknown_credit"
     status = 422
 
 
@@ -501,6 +509,33 @@ class LimitReached(AccessRefused):
     """The owner has used all that the plan allows."""
 
     code = "limit_reached"
+
+
+class InsufficientCredits(AccessRefused):
+    """The owner has fewer units of `credit` than are `needed`; `balance` is how many, below zero for a debt."""
+
+    code = "insufficient_credits"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        owner: str,
+        plan: str,
+        credit: str,
+        needed: int,
+        balance: int,
+        plans: Sequence[str] = (),
+        addons: Sequence[str] = (),
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, owner=owner, plan=plan, plans=plans, addons=addons, remedy=remedy)
+        self.credit = credit
+        self.needed = needed
+        self.balance = balance
+
+    def _facts(self) -> Mapping[str, object]:
+        return {**super()._facts(), "credit": self.credit, "needed": self.needed, "balance": self.balance}
 
 
 class PaymentPastDue(AccessRefused):

@@ -7,7 +7,14 @@ from typing import Any
 
 from paidup.core.access import Access, plan_of
 from paidup.core.catalog import Addon, Catalog
-from paidup.errors import AccessRefused, FeatureNotInPlan, LimitReached, NoSubscription, PaymentPastDue
+from paidup.errors import (
+    AccessRefused,
+    FeatureNotInPlan,
+    InsufficientCredits,
+    LimitReached,
+    NoSubscription,
+    PaymentPastDue,
+)
 
 
 def check_paid(access: Access, catalog: Catalog) -> None:
@@ -41,6 +48,23 @@ def check_limit(access: Access, catalog: Catalog, limit: str, used: int) -> None
         message = f"{what} includes {allowed} {name} and {used} are in use"
         facts: dict[str, Any] = {"limit": limit, "allowed": allowed, "used": used}
         raise _refused(LimitReached, message, access, catalog, plans=plans, addons=addons, **facts)
+
+
+def short_of_credits(access: Access, catalog: Catalog, credit: str, needed: int, balance: int) -> InsufficientCredits:
+    """Why units cannot be spent, and which plans and add-ons bring more."""
+    has, name = max(balance, 0), catalog.credits[credit].name.lower()
+    debt = f", and {-balance} are owed" if balance < 0 else ""
+    return InsufficientCredits(
+        f"{needed} {name} are needed and {has} are left{debt}",
+        owner=access.owner,
+        plan=access.plan,
+        credit=credit,
+        needed=needed,
+        balance=balance,
+        plans=tuple(each.key for each in catalog.plans_with_credit(credit)),
+        addons=_addons(access, catalog, lambda each: any(price.credits.get(credit) for price in each.prices)),
+        remedy="wait for the next period, or buy more",
+    )
 
 
 def _addons(access: Access, catalog: Catalog, would_do: Callable[[Addon], bool]) -> tuple[str, ...]:

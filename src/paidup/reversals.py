@@ -18,6 +18,7 @@ from paidup import inbox, outbox
 from paidup.core import changes, parse, targets
 from paidup.core.changes import Change
 from paidup.core.reversal import Reversal
+from paidup.crediting import Crediting
 from paidup.database import reversals as stored
 from paidup.database import store
 from paidup.database.engine import Database
@@ -58,6 +59,7 @@ class Reversals:
         livemode: bool,
         clock: Callable[[], datetime],
         request: Callable[[str], object],
+        crediting: Crediting,
     ) -> None:
         self._database = database
         self._gateway = gateway
@@ -65,6 +67,7 @@ class Reversals:
         self._livemode = livemode
         self._clock = clock
         self._request = request
+        self._crediting = crediting
 
     def look_up(self, claim: inbox.Claim, kind: str, object_id: str) -> None:
         """Find out which charge a refund or a dispute is of, and let that be synchronised."""
@@ -90,6 +93,15 @@ class Reversals:
             if mapping is not None and mapping.livemode is self._livemode:
                 stored.mark(session, str(mapping.customer_id))
                 found = _changes(session, mapping, charge, before, now=began)
+                customer_id = str(mapping.customer_id)
+                session.expire_all()
+                found += self._crediting.take_back(
+                    session,
+                    store.known(session, customer_id),
+                    owner=mapping.owner,
+                    customer=customer_id,
+                    now=began,
+                )
                 outbox.put(session, found, self._handlers, now=self._clock())
             if charge.found and mapping is None:
                 logger.warning("money went back of charge %s, which is nobody's here", charge_id)

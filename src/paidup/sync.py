@@ -29,8 +29,9 @@ from paidup.core.catalog import Catalog
 from paidup.core.changes import Change, Known
 from paidup.core.targets import Part
 from paidup.core.timestamps import from_unix
+from paidup.crediting import Crediting, Lines
+from paidup.database import credits, store
 from paidup.database import reversals as stored_reversals
-from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
 from paidup.errors import (
@@ -63,6 +64,8 @@ class _Fetched:
     subscriptions: list[Json] | None = None
     invoices: list[Json] | None = None
     checkouts: dict[str, Json] = field(default_factory=dict)
+    lines: Lines = field(default_factory=Lines)
+    """What was paid just now, in full, where it brings credits."""
 
 
 class Synchroniser:
@@ -80,6 +83,7 @@ class Synchroniser:
         calls: Executor,
         users_calls: Executor,
         trials: Trials,
+        crediting: Crediting,
         attempts: int = inbox.MAX_ATTEMPTS,
     ) -> None:
         self._database = database
@@ -92,6 +96,7 @@ class Synchroniser:
         self._attempts = attempts
         self._users_calls = users_calls
         self._trials = trials
+        self._crediting = crediting
         self._reversals = Reversals(
             database=database,
             gateway=gateway,
@@ -99,6 +104,7 @@ class Synchroniser:
             livemode=livemode,
             clock=clock,
             request=self._request,
+            crediting=crediting,
         )
 
     def run(self, claim: inbox.Claim) -> None:
@@ -248,6 +254,7 @@ class Synchroniser:
 
         def finish(session: Session) -> None:
             store.forget_customer(session, customer_id)
+            credits.forfeit(session, mapping.owner, customer_id, livemode=self._livemode, now=self._clock())
             inbox.finish(session, claim, now=self._clock())
 
         self._database.run(finish)
@@ -274,6 +281,7 @@ class Synchroniser:
         fetched = self._fetch(customer_id, wanted, sessions, stranger)
         if is_known and fetched.customer is not None and (cards := parse.changed_card(fetched.customer)):
             self._move_card(customer_id, fetched, *cards)
+        fetched.lines = self._crediting.lines(customer_id, fetched.invoices or ())
 
         def apply(session: Session) -> None:
             owner = self._owner(session, customer_id, fetched.customer)
@@ -405,6 +413,9 @@ class Synchroniser:
             now=now,
         )
         found += others
+        found += self._crediting.bring(
+            session, fetched.lines, before, after, owner=owner, customer=customer_id, now=now
+        )
         if fetched.subscriptions is not None:
             self._trials.note(session, customer_id, fetched.customer, fetched.subscriptions)
             repeated = self._trials.repeated(session, owner, customer_id)

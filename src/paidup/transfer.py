@@ -17,7 +17,7 @@ from paidup import inbox, outbox
 from paidup.core import parse, targets
 from paidup.core.changes import Change
 from paidup.customers import check_owner
-from paidup.database import store
+from paidup.database import credits, store
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, Customer, OwnerMapping
 from paidup.errors import CustomerNotFound, TransferRefused
@@ -93,6 +93,7 @@ class Transfers:
         for model in (Customer, CheckoutIntent):
             key = Customer.id if model is Customer else CheckoutIntent.customer_id
             session.execute(update(model).where(key == customer_id).values(owner=to))
+        credits.hand_over(session, owner, to, livemode=self._livemode)
         now = self._clock()
         session.flush()
         outbox.put(session, [_change(owner, to, customer_id, now)], self._handlers, now=now)

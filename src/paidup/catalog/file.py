@@ -20,6 +20,9 @@ name = "Reports"
 [limits.projects]
 name = "Projects"
 
+[credits.tokens]                   # paid for in advance, spent by the unit
+name = "Tokens"
+
 [plans.free]
 name = "Free"
 limits = { projects = 2 }
@@ -33,6 +36,7 @@ trial_days = 14
 [plans.pro.prices.month]
 amount = 2900                      # minor units
 lookup_key = "pro_month"           # the default
+credits = { tokens = 1000 }        # what a paid month brings, per seat
 
 [plans.pro.setup_fee]
 amount = 9900                      # once, with the first invoice
@@ -75,6 +79,7 @@ from paidup.core.catalog import (
     Addon,
     Catalog,
     CheckoutTerms,
+    CreditName,
     Feature,
     LimitName,
     Plan,
@@ -133,6 +138,7 @@ def _catalog(file: PlansFile) -> Catalog:
         change_timing={(each.before, each.after): each.when for each in file.changes},
         checkout=CheckoutTerms(**file.checkout.model_dump()),
         portal=PortalTerms(**file.portal.model_dump()),
+        credits={key: CreditName(key, each.name) for key, each in file.credits.items()},
         addons=tuple(_addon(key, addon, file) for key, addon in file.addons.items()),
     )
 
@@ -173,7 +179,13 @@ def _limits(sold: PlanSection | AddonSection) -> dict[str, int | None]:
 
 def _prices(key: str, sold: PlanSection | AddonSection, currency: str) -> tuple[PlanPrice, ...]:
     return tuple(
-        PlanPrice(interval, each.amount, each.currency or currency, each.lookup_key or f"{key}_{interval}")
+        PlanPrice(
+            interval,
+            each.amount,
+            each.currency or currency,
+            each.lookup_key or f"{key}_{interval}",
+            credits=dict(each.credits),
+        )
         for interval, each in sold.prices.items()
     )
 

@@ -25,6 +25,7 @@ def problems_of(file: PlansFile) -> list[Problem]:
     sections: dict[str, Iterable[str]] = {
         "features": file.features,
         "limits": file.limits,
+        "credits": file.credits,
         "plans": file.plans,
         "addons": file.addons,
     }
@@ -107,6 +108,14 @@ def _included_problems(where: str, sold: PlanSection | AddonSection, file: Plans
         Problem(f"{where}.limits", f"there is no limit {each!r}", f"add [limits.{each}], or remove it")
         for each in sold.limits
         if each not in file.limits
+    ]
+    problems += [
+        Problem(
+            f"{where}.prices.{interval}.credits", f"there is no credit {each!r}", f"add [credits.{each}], or remove it"
+        )
+        for interval, price in sold.prices.items()
+        for each in price.credits
+        if each not in file.credits
     ]
     return problems
 

@@ -31,6 +31,7 @@ class PriceSection(_Strict):
     amount: int = Field(ge=1, le=99_999_999)
     currency: Currency | None = None
     lookup_key: str | None = Field(default=None, min_length=1, max_length=200)
+    credits: dict[str, Annotated[int, Field(ge=1, le=1_000_000_000)]] = {}
 
 
 class FeeSection(_Strict):
@@ -103,6 +104,7 @@ class PlansFile(_Strict):
     default_plan: str
     features: dict[str, FeatureSection] = {}
     limits: dict[str, NamedSection] = {}
+    credits: dict[str, NamedSection] = {}
     checkout: CheckoutSection = CheckoutSection()
     portal: PortalSection = PortalSection()
     plans: dict[str, PlanSection] = Field(min_length=1)

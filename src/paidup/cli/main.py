@@ -10,7 +10,7 @@ import logging
 
 import typer
 
-from paidup.cli import catalog, changes, db, events, health, queue, reconcile, sync, worker
+from paidup.cli import catalog, changes, credits, db, events, health, queue, reconcile, sync, worker
 from paidup.cli.output import run_or_explain
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(events.app, name="events")
 app.add_typer(changes.app, name="changes")
+app.add_typer(credits.app, name="credits")
 app.command("health")(health.health)
 app.command("queue")(queue.queue)
 app.command("reconcile")(reconcile.reconcile)

@@ -25,13 +25,26 @@ class LimitName:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditName:
+    """Something that is paid for in advance and spent by the unit."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanPrice:
-    """What a plan costs per interval: `day`, `week`, `month`, `year` or `once`; `amount` is in minor units per seat."""
+    """
+    What a plan costs per interval: `day`, `week`, `month`, `year` or `once`; `amount` is in minor units per seat.
+
+    `credits` is how many units of which credit a paid interval brings, per seat as well.
+    """
 
     interval: str
     amount: int
     currency: str
     lookup_key: str
+    credits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,7 @@ class Catalog:
     checkout: CheckoutTerms = CheckoutTerms()
     portal: PortalTerms = PortalTerms()
     addons: tuple[Addon, ...] = ()
+    credits: Mapping[str, CreditName] = field(default_factory=dict)
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""
@@ -186,6 +200,10 @@ class Catalog:
     def find_addon(self, lookup_key: str) -> Addon | None:
         """The add-on that a Stripe lookup key stands for."""
         return next((each for each in self.addons if any(p.lookup_key == lookup_key for p in each.prices)), None)
+
+    def plans_with_credit(self, credit: str) -> tuple[Plan, ...]:
+        """The plans that bring a credit, lowest first."""
+        return tuple(each for each in self.plans if any(price.credits.get(credit) for price in each.prices))
 
     def plans_with_feature(self, feature: str) -> tuple[Plan, ...]:
         """The plans that include a feature, lowest first."""

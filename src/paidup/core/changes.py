@@ -50,6 +50,8 @@ KINDS = frozenset(
         "subscription.ended",
         "subscription.duplicated",
         "invoice.paid",
+        "credits.granted",
+        "credits.reversed",
         "invoice.refunded",
         "refund.failed",
         "dispute.opened",
@@ -188,6 +190,55 @@ def of_expired_checkout(
         subscription=None,
         invoice=None,
         data={"plan": plan, "interval": interval, "seats": seats, "addons": dict(addons)},
+        created=now,
+    )
+
+
+def of_granted_credits(
+    invoice: str,
+    subscription: str | None,
+    *,
+    owner: str,
+    customer: str,
+    credit: str,
+    units: int,
+    balance: int,
+    now: datetime,
+) -> Change:
+    """A paid invoice brought credits, or took some along with a part of a period that it gave back."""
+    return Change(
+        id=f"credits.granted:{invoice}:{credit}",
+        kind="credits.granted",
+        owner=owner,
+        customer=customer,
+        subscription=subscription,
+        invoice=invoice,
+        data={"credit": credit, "units": units, "balance": balance},
+        created=now,
+    )
+
+
+def of_reversed_credits(
+    invoice: str,
+    subscription: str | None,
+    *,
+    owner: str,
+    customer: str,
+    credit: str,
+    units: int,
+    balance: int,
+    occasion: int,
+    now: datetime,
+) -> Change:
+    """Credits went with money that went back, or came back with it; `occasion` counts that from 0."""
+    return Change(
+        id=f"credits.reversed:{invoice}:{credit}:{occasion}",
+        kind="credits.reversed",
+        owner=owner,
+        customer=customer,
+        subscription=subscription,
+        invoice=invoice,
+        data={"credit": credit, "units": units, "balance": balance},
         created=now,
     )
 

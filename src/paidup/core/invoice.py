@@ -11,6 +11,40 @@ from paidup.core.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)
+class BilledLine:
+    """
+    A line of an invoice, for the time from `start` to `end`. `amount` is in minor units, below zero for a credit.
+
+    `credited` are the lines that it gives back a part of, as far as Stripe says.
+    """
+
+    id: str
+    price: str | None
+    amount: int
+    quantity: int | None
+    start: datetime
+    end: datetime
+    is_proration: bool
+    credited: tuple[str, ...] = ()
+
+    @property
+    def gives_back(self) -> bool:
+        """Is it for time that was paid for and is not used?"""
+        return self.is_proration and (self.amount < 0 or bool(self.credited))
+
+
+@dataclass(frozen=True, slots=True)
+class SoldPrice:
+    """A price as it is at Stripe. The hints are the keys of the plan or the add-on that paidup wrote on it."""
+
+    id: str
+    lookup_key: str | None
+    plan_hint: str | None
+    addon_hint: str | None
+    interval: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """
     A Stripe invoice. Amounts are integers of minor units of `currency`.

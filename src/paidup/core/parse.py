@@ -7,13 +7,13 @@ subscription moved below `parent` with 2025-03-31.basil; both places are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.discount import Discount
-from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
+from paidup.core.invoice import BilledLine, Invoice, SoldPrice, UpcomingInvoice, UpcomingLine
 from paidup.core.reversal import Reversal
 from paidup.core.standing import Standing
 from paidup.core.subscription import Subscription, SubscriptionItem
@@ -237,6 +237,40 @@ def _service(body: Json) -> tuple[datetime | None, datetime | None]:
     ]
     end, start = max(periods, default=(None, None))
     return from_unix(start), from_unix(end)
+
+
+def billed_lines(lines: Iterable[Json]) -> list[BilledLine]:
+    """Lines of an invoice, wherever this API version keeps their price."""
+    return [_billed_line(line) for line in lines]
+
+
+def _billed_line(line: Json) -> BilledLine:
+    parent = line.get("parent") or {}
+    details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or line
+    credited = (details.get("proration_details") or {}).get("credited_items") or {}
+    price = ((line.get("pricing") or {}).get("price_details") or {}).get("price") or line.get("price")
+    return BilledLine(
+        id=line["id"],
+        price=reference(price),
+        amount=line["amount"],
+        quantity=line.get("quantity"),
+        start=from_unix(line["period"]["start"]) or datetime.fromtimestamp(0, UTC),
+        end=from_unix(line["period"]["end"]) or datetime.fromtimestamp(0, UTC),
+        is_proration=_is_proration(line),
+        credited=tuple(credited.get("invoice_line_items") or ()),
+    )
+
+
+def sold_price(body: Json) -> SoldPrice:
+    """A price, with what says which plan or add-on it is of."""
+    metadata = body.get("metadata") or {}
+    return SoldPrice(
+        id=body["id"],
+        lookup_key=body.get("lookup_key"),
+        plan_hint=metadata.get(PLAN_KEY),
+        addon_hint=metadata.get(ADDON_KEY),
+        interval=(body.get("recurring") or {}).get("interval"),
+    )
 
 
 def _is_proration(line: Json) -> bool:

@@ -484,6 +484,46 @@ class StoredChange(Base):
     )
 
 
+class StoredCreditEntry(Base):
+    """
+    A change of an owner's balance of a credit; `key` makes each happen once, `number` keeps their order.
+
+    `kind` is paid, reversed, given, spent or forfeited. One that is `paid` names the line of the invoice that brought
+    it, its price and its period, so that what is given back of it can be told.
+    """
+
+    __tablename__ = "billing_credit_entries"
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(1024), unique=True)
+    owner: Mapped[str] = mapped_column(_Id)
+    livemode: Mapped[bool]
+    credit: Mapped[str] = mapped_column(_Id)
+    units: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    invoice_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    subscription_id: Mapped[str | None] = mapped_column(_Id, index=True)
+    line_id: Mapped[str | None] = mapped_column(_Id)
+    price_id: Mapped[str | None] = mapped_column(_Id)
+    period_start: Mapped[datetime | None]
+    period_end: Mapped[datetime | None]
+    note: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime]
+
+    __table_args__ = (Index("ix_billing_credit_entries_owner_number", "owner", "number"),)
+
+
+class CreditBalance(Base):
+    """How much an owner has of a credit: the sum of its entries, which is spent from in one statement."""
+
+    __tablename__ = "billing_credit_balances"
+
+    owner: Mapped[str] = mapped_column(_Id, primary_key=True)
+    livemode: Mapped[bool] = mapped_column(primary_key=True)
+    credit: Mapped[str] = mapped_column(_Id, primary_key=True)
+    units: Mapped[int]
+
+
 class ReconciliationRun(Base):
     """
     A reconciliation: who is at it, how far it is, and what it counted.

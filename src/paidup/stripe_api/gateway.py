@@ -268,6 +268,12 @@ class Gateway:
             page = self._v1.invoices.list({"customer": customer_id, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
 
+    def list_invoice_lines(self, invoice_id: str) -> list[Json]:
+        """Every line of an invoice: one that has more than ten comes without the rest."""
+        with translated(f"list the lines of {invoice_id}"):
+            page = self._v1.invoices.line_items.list(invoice_id, {"limit": _PAGE})
+            return [_plain(each) for each in page.auto_paging_iter()]
+
     def pay_invoice(self, invoice_id: str, params: Params, *, idempotency_key: str) -> Json:
         """Charge an open invoice now, once per key. StripeDeclined when the bank says no, or asks the payer."""
         with translated(f"pay invoice {invoice_id}"):

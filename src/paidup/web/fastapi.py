@@ -42,6 +42,7 @@ from paidup.web.origin import check_origin
 from paidup.web.owner import Owner
 from paidup.web.views import (
     access_view,
+    credits_view,
     invoice_view,
     plan_view,
     scheduled_change_view,
@@ -302,6 +303,10 @@ class BillingRoutes:
         @router.get("/access", name="billing_access")
         async def access(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
             return _json(access_view(await self._async.access(owner.id)))
+
+        @router.get("/credits", name="billing_credits")
+        async def credits(owner: Annotated[Owner, Depends(signed_in)]) -> Response:
+            return _json(credits_view(await self._async.credits(owner.id), self.billing.catalog))
 
         async def reader(owner: Annotated[Owner, Depends(signed_in)]) -> Owner:
             if not owner.manages_billing:

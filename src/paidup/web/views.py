@@ -105,6 +105,12 @@ def plan_view(plan: Plan, catalog: Catalog) -> Mapping[str, Any]:
     }
 
 
+def credits_view(balances: Mapping[str, int], catalog: Catalog) -> list[Mapping[str, Any]]:
+    """How many units there are of each credit."""
+    names = {key: each.name for key, each in catalog.credits.items()}
+    return [{"key": key, "name": names.get(key, key), "balance": units} for key, units in balances.items()]
+
+
 def _addon(addon: Addon) -> Mapping[str, Any]:
     return {
         "key": addon.key,
@@ -118,4 +124,12 @@ def _addon(addon: Addon) -> Mapping[str, Any]:
 
 
 def _prices(sold: Plan | Addon) -> list[Mapping[str, Any]]:
-    return [{"interval": each.interval, "amount": each.amount, "currency": each.currency} for each in sold.prices]
+    return [
+        {
+            "interval": each.interval,
+            "amount": each.amount,
+            "currency": each.currency,
+            "credits": dict(each.credits),
+        }
+        for each in sold.prices
+    ]
