@@ -59,8 +59,11 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
     """A tab that fails the test when a page logs an error or throws."""
+    if "starter_app" in request.fixturenames:
+        # There first, and so gone last: a page that asks how things stand would complain of an app that has stopped.
+        request.getfixturevalue("starter_app")
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
