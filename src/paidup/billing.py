@@ -404,8 +404,9 @@ class Billing:
         Give an owner's customer, with subscriptions and invoices, to another owner, who has none.
 
         All of it or nothing; a Change `customer.transferred` tells it. `owner` may buy anew afterwards. Raises
-        CustomerNotFound when there is nothing to give, TransferRefused when `to` has a customer or a Checkout is open,
-        StripeError; then nothing has changed, and the same call may be repeated.
+        CustomerNotFound when there is nothing to give, unless this very call has given it before; TransferRefused when
+        `to` has a customer or a Checkout is open; StripeError. Then nothing has changed, and the same call may be
+        repeated.
         """
         self._transfers.transfer(owner, to)
         self._wake_up.give()

@@ -19,7 +19,7 @@ from paidup.core.changes import Change
 from paidup.customers import check_owner
 from paidup.database import credits, store
 from paidup.database.engine import Database
-from paidup.database.tables import CheckoutIntent, Customer, OwnerMapping
+from paidup.database.tables import CheckoutIntent, Customer, OwnerMapping, StoredChange
 from paidup.errors import CustomerNotFound, TransferRefused
 from paidup.handlers import Handlers
 from paidup.stripe_api.gateway import Gateway
@@ -48,6 +48,9 @@ class Transfers:
         if check_owner(owner) == check_owner(to):
             raise TransferRefused("an owner has nothing to transfer to themselves", remedy="name another owner")
         with self._database.read() as session:
+            if self._was_done(session, owner, to):
+                return
+        with self._database.read() as session:
             customer_id = self._transferable(session, owner, to)
         metadata = {"metadata": {parse.OWNER_KEY: to}}
         self._gateway.update_customer(customer_id, metadata)
@@ -55,6 +58,20 @@ class Transfers:
             if not parse.subscription(body).has_ended:
                 self._gateway.update_subscription(body["id"], metadata)
         self._database.run(lambda session: self._hand_over(session, owner, to, customer_id))
+
+    def _was_done(self, session: Session, owner: str, to: str) -> bool:
+        """Is this a repetition, of a call whose commit nobody heard of?"""
+        left = store.mapping_of(session, owner, livemode=self._livemode)
+        taken = store.mapping_of(session, to, livemode=self._livemode)
+        if left is not None or taken is None or taken.customer_id is None:
+            return False
+        told = select(StoredChange).where(
+            StoredChange.kind == "customer.transferred",
+            StoredChange.owner == to,
+            StoredChange.customer == taken.customer_id,
+        )
+        last = session.scalars(told.order_by(StoredChange.number.desc())).first()
+        return last is not None and last.data.get("previous_owner") == owner
 
     def _transferable(self, session: Session, owner: str, to: str) -> str:
         """The customer's id, if it may go."""
