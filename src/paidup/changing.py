@@ -280,9 +280,11 @@ class Changing:
 
     def _follow_payment(self, row: StoredQuote, body: dict[str, Any]) -> None:
         invoice = self._gateway.retrieve_invoice(str(parse.reference(body["latest_invoice"])), expand=PAYMENTS)
-        if invoice["status"] != "open":
-            return
         payment = change_state.payment_of(invoice)
+        failure = payment.get("last_payment_error") or {}
+        # Void already, an interrupted call has taken back what was declined.
+        if invoice["status"] != "open" and not (failure and invoice["status"] == "void"):
+            return
         if payment.get("status") == "requires_action":
             self._note(row, "waiting")
             raise PaymentNeedsUser(
@@ -291,10 +293,9 @@ class Changing:
                 url=page_of(invoice),
                 remedy="send the user to `url`; the change takes effect once it is paid there",
             )
-        if self._void(invoice["id"]) == "paid":
+        if invoice["status"] == "open" and self._void(invoice["id"]) == "paid":
             return
         self._note(row, "open", declined=True)
-        failure = payment.get("last_payment_error") or {}
         raise ChangeNotPaid(
             "the card was declined" if failure else "there is no payment method to charge",
             decline_code=failure.get("decline_code") or failure.get("code"),

@@ -7,7 +7,6 @@ Functions take a session and never commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 from paidup.core import change_state, changes, parse
 from paidup.core.changes import Change, Known
 from paidup.core.quote import Quote
+from paidup.core.subscription import Subscription
 from paidup.database import quotes as rows
 from paidup.database.tables import StoredQuote
 
@@ -30,16 +30,13 @@ def drop(session: Session, subscription: dict[str, Any], *, owner: str, now: dat
     """
     No quote of a subscription holds any more; `subscription` is how it stood before.
 
-    Told here as well as by the synchronisation: what was planned a moment ago, that may never have seen.
+    Told here as well as by the synchronisation, which may never have seen what was planned a moment ago.
     """
     was = parse.subscription(subscription)
-    dropped = rows.to_come(session, was.id, schedule_id=was.schedule, waiting=was.waiting_quote)
+    # An interrupted call may have dropped at Stripe what its rows still say, so nothing there is asked for.
+    dropped = [quote for row, quote in _to_come(session, was) if not change_state.is_done(subscription, row.id)]
     rows.outdate(session, was.id)
-    return [
-        changes.of_undone_change(Quote.from_dict(row.terms), owner=owner, customer=was.customer, now=now)
-        for row in dropped
-        if not change_state.is_done(subscription, row.id)
-    ]
+    return [changes.of_undone_change(each, owner=owner, customer=was.customer, now=now) for each in dropped]
 
 
 def undone(session: Session, owner: str, before: Known, after: Known, *, now: datetime) -> list[Change]:
@@ -51,13 +48,20 @@ def undone(session: Session, owner: str, before: Known, after: Known, *, now: da
         waiting = was.waiting_quote if was.waiting_quote != new.waiting_quote else None
         if new.has_ended or (schedule_id is None and waiting is None):
             continue
-        for row, quote in _quoted(rows.to_come(session, id, schedule_id=schedule_id, waiting=waiting)):
-            is_over = quote.effective_at is not None and quote.effective_at <= now
-            if new.metadata.get(parse.QUOTE_KEY) != row.id and not is_over:
+        for row, quote in _to_come(session, new):
+            is_gone = row.id == waiting or (schedule_id is not None and row.schedule_id == schedule_id)
+            if is_gone and new.metadata.get(parse.QUOTE_KEY) != row.id:
                 row.state = "outdated"
                 found.append(changes.of_undone_change(quote, owner=owner, customer=new.customer, now=now))
     return found
 
 
-def _quoted(found: Iterable[StoredQuote]) -> list[tuple[StoredQuote, Quote]]:
-    return [(row, Quote.from_dict(row.terms)) for row in found]
+def _to_come(session: Session, subscription: Subscription) -> list[tuple[StoredQuote, Quote]]:
+    """What waits, or is planned for a moment that the subscription has not come to."""
+    begun = max((each.current_period_start for each in subscription.items if each.current_period_start), default=None)
+    found = [(row, Quote.from_dict(row.terms)) for row in rows.to_come(session, subscription.id)]
+    return [
+        (row, quote)
+        for row, quote in found
+        if begun is None or quote.effective_at is None or quote.effective_at > begun
+    ]

@@ -155,7 +155,7 @@ def undisturbed(theatre: Theatre, verb: Verb) -> tuple[dict[str, Any], list[Call
         with theatre.play(verb.scene) as run:
             with watched() as watch:
                 verb.do(run.billing, run.facts)
-            theatre.undisturbed[verb] = run.outcome(), watch.calls, watch.commits
+            theatre.undisturbed[verb] = verb.compared(run.outcome()), watch.calls, watch.commits
     return theatre.undisturbed[verb]
 
 
@@ -177,7 +177,7 @@ def interrupted(theatre: Theatre, verb: Verb, **how: Any) -> dict[str, Any] | No
         elif verb.nobody_waits:
             run.wait()
         verb.do(run.billing, run.facts)
-        return run.outcome()
+        return verb.compared(run.outcome())
 
 
 def check(theatre: Theatre, verb: Verb, *, most: int) -> None:
@@ -211,9 +211,10 @@ def test_interrupted_it_is_finished_by_the_next_try(sqlite_theatre: Theatre, nam
 
 def check_commits(theatre: Theatre, verb: Verb) -> None:
     expected, _, commits = undisturbed(theatre, verb)
-    for number in spread(list(range(1, commits + 1)), 2):
-        found = interrupted(theatre, verb, failing_commit=number)
-        assert found in (expected, None), f"commit {number}"
+    ways = [(how, number) for how in ("lost_commit", "failing_commit") for number in range(1, commits + 1)]
+    for how, number in spread(ways, 4):
+        found = interrupted(theatre, verb, **{how: number})
+        assert found in (expected, None), f"{how} {number}"
 
 
 def check_kill(theatre: Theatre, name: str) -> None:
@@ -230,7 +231,7 @@ def check_kill(theatre: Theatre, name: str) -> None:
         assert process.exitcode == -signal.SIGKILL
         run.come_back()
         verb.do(run.billing, run.facts)
-        assert run.outcome() == expected
+        assert verb.compared(run.outcome()) == expected
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -70,9 +70,17 @@ class Watch:
 
 @contextmanager
 def watched(
-    *, at: Call | None = None, fault: Fault = "failed before", failing_commit: int | None = None
+    *,
+    at: Call | None = None,
+    fault: Fault = "failed before",
+    failing_commit: int | None = None,
+    lost_commit: int | None = None,
 ) -> Iterator[Watch]:
-    """Watch a block, and interrupt it: at a call, or by letting a commit fail, counted from 1."""
+    """
+    Watch a block, and interrupt it: at a call, or at a commit, counted from 1.
+
+    One that fails has done nothing; of one that is lost nobody hears that it was done.
+    """
     watch = Watch()
 
     def send(client: sdk.HTTPClient, method: str, url: str, *rest: Any, **more: Any) -> Any:
@@ -91,12 +99,19 @@ def watched(
             watch.interrupted = True
             raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
 
+    def committed(session: Session) -> None:
+        if watch.commits == lost_commit and not session.in_nested_transaction() and not watch.interrupted:
+            watch.interrupted = True
+            raise OperationalError("COMMIT", {}, Exception("the connection is lost"))
+
     sdk.HTTPClient.request_with_retries = send  # type: ignore[method-assign, assignment]
     event.listen(Session, "before_commit", commit)
+    event.listen(Session, "after_commit", committed)
     try:
         yield watch
     finally:
         event.remove(Session, "before_commit", commit)
+        event.remove(Session, "after_commit", committed)
         sdk.HTTPClient.request_with_retries = _SENT  # type: ignore[method-assign]
 
 

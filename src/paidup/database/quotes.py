@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, false, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -72,17 +72,13 @@ def confirmed(session: Session, subscription_id: str) -> list[StoredQuote]:
     return list(session.scalars(query.order_by(StoredQuote.confirmed_at.desc())))
 
 
-def to_come(
-    session: Session, subscription_id: str, *, schedule_id: str | None, waiting: str | None
-) -> list[StoredQuote]:
-    """The quotes of a subscription that a schedule was to carry out, or whose payment the user was asked for."""
-    is_planned = and_(StoredQuote.state == "done", StoredQuote.schedule_id == schedule_id)
-    is_waiting = and_(StoredQuote.state == "waiting", StoredQuote.id == waiting)
+def to_come(session: Session, subscription_id: str) -> list[StoredQuote]:
+    """The quotes of a subscription that wait for the user's bank, or were given to a schedule once."""
     query = select(StoredQuote).where(
-        StoredQuote.subscription_id == subscription_id,
-        or_(is_planned if schedule_id else false(), is_waiting if waiting else false()),
+        StoredQuote.subscription_id == subscription_id, StoredQuote.state.in_(("waiting", "done"))
     )
-    return [row for row in session.scalars(query) if row.state == "waiting" or row.terms["when"] == "period_end"]
+    found = session.scalars(query.order_by(StoredQuote.confirmed_at))
+    return [row for row in found if row.state == "waiting" or row.terms["when"] == "period_end"]
 
 
 def outdate(session: Session, subscription_id: str) -> None:
