@@ -425,13 +425,7 @@ class TestChanges:
 
 
 class TestCredits:
-    @pytest.fixture(autouse=True)
-    def _with_credits(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configured: None) -> None:
-        named = PLANS.read_text().replace("[limits.projects]", '[credits.tokens]\nname = "Tokens"\n\n[limits.projects]')
-        (tmp_path / "plans.toml").write_text(named)
-        monkeypatch.setenv("PAIDUP_PLANS", str(tmp_path / "plans.toml"))
-
-    def test_some_are_given_once_and_shown(self, paidup: Paidup) -> None:
+    def test_some_are_given_once_and_shown(self, configured: None, paidup: Paidup) -> None:
         for _ in range(2):
             said = paidup("credits", "give", OWNER, "tokens", "500", "--key", "ticket:7", "--note", "an apology")
             assert (said.code, said.out.strip()) == (0, "user:1 has 500 tokens")
@@ -441,7 +435,7 @@ class TestCredits:
         [entry] = paidup("credits", "list", OWNER, "--json").json
         assert (entry["kind"], entry["units"], entry["note"]) == ("given", 500, "an apology")
 
-    def test_what_there_is_not_is_told_without_a_traceback(self, paidup: Paidup) -> None:
+    def test_what_there_is_not_is_told_without_a_traceback(self, configured: None, paidup: Paidup) -> None:
         said = paidup("credits", "give", OWNER, "coins", "5", "--key", "ticket:7")
         assert said.code == 1
         assert "there is no credit 'coins'; the plans file has: tokens" in said.err

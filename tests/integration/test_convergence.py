@@ -14,7 +14,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from paidup import Billing, BillingError, Change, inbox
 from paidup.core import parse
 from paidup.core.access import decide
 from paidup.database.engine import Database
-from paidup.database.tables import StoredChange, StoredEvent
+from paidup.database.tables import CreditBalance, StoredChange, StoredCreditEntry, StoredEvent
 from paidup.models import Customer, Invoice, Subscription
 from stripe_emulator import Emulator
 from tests.support.databases import DatabaseMaker
@@ -41,6 +41,8 @@ from tests.support.dying import doomed, is_doomed, mortality
 from tests.support.living import OWNERS, Lives
 from tests.support.waiting import eventually
 
+TOKENS = {"pro_month": 1000, "pro_year": 12000, "team_month": 600}
+"""What a period of each price brings, as in the plans file of the tests."""
 READS = ("/v1/customers/*", "/v1/subscriptions", "/v1/invoices", "/v1/checkout/sessions/*", "/v1/charges/*")
 WRITES = ("/v1/customers", "/v1/checkout/sessions", "/v1/checkout/sessions/*/expire")
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "5"))
@@ -286,6 +288,7 @@ def test_any_life_and_any_delivery_end_in_stripes_own_state(make_world: Callable
     check_events(world)
     check_access(world)
     check_changes(world)
+    check_credits(world)
     assert world.processes[0].reconcile().is_clean
 
 
@@ -336,6 +339,38 @@ def check_access(world: World) -> None:
             fresh = decide(owner, theirs, catalog=billing.catalog, policy=billing.policy, now=world.clock())
             access = billing.access(owner)
             assert (access.plan, access.status, access.features) == (fresh.plan, fresh.status, fresh.features)
+
+
+def check_credits(world: World) -> None:
+    """H4, H101: each paid period brought its credits once, and the part that went back of its money is taken."""
+    keys = {each.id: each.lookup_key for each in world.lives.client.v1.prices.list({"limit": 100}).auto_paging_iter()}
+    with world.database.read() as session:
+        entries = session.scalars(select(StoredCreditEntry)).all()
+        balances = {(row.owner, row.credit): row.units for row in session.scalars(select(CreditBalance))}
+    assert balances == _sums((each.owner, each.credit, each.units) for each in entries)
+    brought = {each.line_id: each.units for each in entries if each.kind == "paid"}
+    for owner in OWNERS:
+        for customer in world.lives.customers(owner):
+            paid = {each["id"]: each for each in world.lives.invoices(customer["id"]) if each["status"] == "paid"}
+            for invoice in paid.values():
+                for line in parse.billed_lines(invoice["lines"]["data"]):
+                    if line.amount > 0 and not line.is_proration:
+                        units = TOKENS.get(keys.get(line.price or "") or "", 0) * (line.quantity or 0)
+                        assert brought.get(line.id, 0) == units, f"{line.id} of {invoice['id']}"
+            back = world.lives.money_that_is_gone(customer["id"])
+            granted = _sums((each.invoice_id, each.credit, each.units) for each in entries if each.kind == "paid")
+            taken = _sums((each.invoice_id, each.credit, -each.units) for each in entries if each.kind == "reversed")
+            for (id, credit), units in granted.items():
+                if id in paid and units > 0:
+                    gone = min(back.get(id, 0), paid[id]["total"])
+                    assert taken.get((id, credit), 0) == units * gone // paid[id]["total"], id
+
+
+def _sums(found: Iterable[tuple[Any, str, int]]) -> dict[tuple[Any, str], int]:
+    sums: Counter[tuple[Any, str]] = Counter()
+    for whose, credit, units in found:
+        sums[whose, credit] += units
+    return dict(sums)
 
 
 def check_changes(world: World) -> None:

@@ -133,7 +133,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         world.close()
 
 
-def assert_whole(world: World, customer: str, *, told: int = 2) -> None:
+def assert_whole(world: World, customer: str, *, told: int = 3) -> None:
     """Nothing is lost, nothing is there twice; handlers after the commit were told so many times in all."""
     with world.database.read() as session:
         subscriptions = session.scalars(select(Subscription).where(Subscription.customer_id == customer))
@@ -145,6 +145,7 @@ def assert_whole(world: World, customer: str, *, told: int = 2) -> None:
         events = set(session.scalars(select(StoredEvent.state).where(StoredEvent.target == f"customer:{customer}")))
     assert ours == world.at_stripe(customer)
     assert sorted((each.kind, each.state) for each in changes) == [
+        ("credits.granted", "done"),
         ("invoice.paid", "done"),
         ("subscription.started", "done"),
     ]
@@ -186,7 +187,7 @@ def test_killed_while_working_another_process_goes_on(world: World, where: str) 
     with stopped(work):
         pass
     world.recover()
-    assert_whole(world, customer, told=3 if where in TOLD_TWICE else 2)
+    assert_whole(world, customer, told=4 if where in TOLD_TWICE else 3)
 
 
 def test_killed_in_a_transaction_that_makes_up_for_a_handler_that_had_not_been_there(world: World) -> None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from paidup import (
     InvalidOwner,
     InvalidQuantity,
     InvalidRequest,
+    Plan,
     UnknownCredit,
 )
 from paidup.catalog import file
@@ -44,19 +46,12 @@ REFUND_FAILS_CARD = "4000000000005126"
 
 
 def a_catalog() -> Catalog:
-    """The plans of all tests, of which some bring tokens."""
-    brings = {
-        'lookup_key = "basic_month"': 300,
-        'lookup_key = "pro_month"': 1000,
-        'lookup_key = "pro_year"': 12000,
-        'lookup_key = "team_month"': 600,
-        'lookup_key = "sso_month"': 50,
-    }
+    """The plans of all tests, with tokens for Basic, which has a trial, and for an add-on as well."""
     text = PLANS.read_text()
-    for line, units in brings.items():
+    for line, units in {'lookup_key = "basic_month"': 300, 'lookup_key = "sso_month"': 50}.items():
         assert line in text
         text = text.replace(line, f"{line}\ncredits = {{ tokens = {units} }}")
-    return file.loads(text.replace("[limits.projects]", '[credits.tokens]\nname = "Tokens"\n\n[limits.projects]'))
+    return file.loads(text)
 
 
 @pytest.fixture
@@ -188,7 +183,8 @@ def test_a_purchase_shows_its_credits_when_the_user_comes_back(billing: Billing,
 def test_a_file_that_gets_credits_gives_none_for_what_was_paid_before(
     make_billing: MakeBilling, stripe: Emulator, billing: Billing
 ) -> None:
-    before = make_billing()
+    unnamed = {"credits": {}, "plans": tuple(_without_credits(each) for each in billing.catalog.plans)}
+    before = make_billing(catalog=Catalog(**{**_fields(billing.catalog), **unnamed}))
     buy(before, stripe)
     assert tokens(billing) == 0
     billing.sync(OWNER)
@@ -267,6 +263,10 @@ def test_up_and_down_leaves_no_profit(make_billing: MakeBilling, stripe: Emulato
     if current != choices[0]:
         change(billing, stripe, "pro", interval="month", seats=1)
     assert 1000 - 2 * 21 <= tokens(billing) <= 1000
+
+
+def _without_credits(plan: Plan) -> Plan:
+    return replace(plan, prices=tuple(replace(each, credits={}) for each in plan.prices))
 
 
 def _fields(catalog: Catalog) -> dict[str, Any]:

@@ -92,7 +92,11 @@ def test_a_payment_is_granted_once_however_often_it_is_told(
     billing.sync(OWNER)
     billing.run_until_idle()
     assert credits.balance == 100
-    assert sorted(id.split(":")[0] for id in credits.mails) == ["invoice.paid", "subscription.started"]
+    assert sorted(id.split(":")[0] for id in credits.mails) == [
+        "credits.granted",
+        "invoice.paid",
+        "subscription.started",
+    ]
     assert set(credits.mails.values()) == {1}
 
 

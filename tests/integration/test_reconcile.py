@@ -90,7 +90,7 @@ def test_what_no_event_told_is_found_and_mended_and_told_once(
     billing.run_until_idle()
     assert billing.reconcile(fix=True).fixed == 0
     billing.run_until_idle()
-    assert sorted(each.kind for each in changes) == ["invoice.paid", "subscription.started"]
+    assert sorted(each.kind for each in changes) == ["credits.granted", "invoice.paid", "subscription.started"]
 
 
 def test_events_that_never_came_are_kept_with_what_they_changed(

@@ -171,7 +171,7 @@ def test_repeated_deliveries_have_their_effects_once(
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda event: deliver(billing, event), stripe.events() * 2))
         billing.run_until_idle()
-    assert sorted(each.kind for each in told) == ["invoice.paid", "subscription.started"]
+    assert sorted(each.kind for each in told) == ["credits.granted", "invoice.paid", "subscription.started"]
     assert len(mirrored(database)["invoices"]) == 1
 
 

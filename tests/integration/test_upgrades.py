@@ -165,4 +165,4 @@ def _works_as_before(billing: Billing, expected: Any, waiting_url: str | None, t
     assert json.loads(billing.events()[0].payload)["object"] == "event"
     billing.sync(OWNER)
     billing.run_until_idle()
-    assert sorted(told) == ["invoice.paid", "subscription.started"]
+    assert sorted(told) == ["credits.granted", "invoice.paid", "subscription.started"]

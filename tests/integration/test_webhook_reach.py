@@ -204,4 +204,4 @@ def test_twenty_deliveries_at_once_have_one_effect(host_app: HostApp, stripe: Em
     eventually(lambda: host_app.billing.access(OWNER).plan == "pro" and not host_app.billing.queue())
     eventually(lambda: told["subscription.started"] and told["invoice.paid"])
     assert len(host_app.billing.invoices(OWNER)) == 1
-    assert told == {"subscription.started": 1, "invoice.paid": 1}
+    assert told == {"subscription.started": 1, "invoice.paid": 1, "credits.granted": 1}

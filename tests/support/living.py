@@ -155,6 +155,19 @@ class Lives:
             found[paid.invoice] = (charge.amount_refunded, dispute.status if dispute else None)
         return found
 
+    def money_that_is_gone(self, customer_id: str) -> dict[str, int]:
+        """How much of what a customer paid was refunded, is disputed or was lost, in minor units by invoice."""
+        gone: dict[str, int] = {}
+        for charge in self.client.v1.charges.list({"customer": customer_id, "limit": 100}).auto_paging_iter():
+            payment: Any = {"type": "payment_intent", "payment_intent": charge.payment_intent}
+            paid = self.client.v1.invoice_payments.list({"payment": payment}).data
+            disputes = self.client.v1.disputes.list({"charge": charge.id}).data if charge.disputed else []
+            taken = [each.amount for each in disputes if each.status in ("needs_response", "under_review", "lost")]
+            for each in paid:
+                assert isinstance(each.invoice, str)
+                gone[each.invoice] = gone.get(each.invoice, 0) + charge.amount_refunded + sum(taken)
+        return gone
+
     def disputed(self, customer_id: str) -> set[str]:
         """A customer's subscriptions of which a payment is disputed, or lost without another one after it."""
         back = self.money_back(customer_id)
