@@ -15,6 +15,7 @@ from stripe_emulator.hosted import (
     ChallengeView,
     ChangeView,
     CheckoutView,
+    DetailsInput,
     Hosted,
     InvoicePageView,
     InvoiceView,
@@ -201,6 +202,12 @@ class ScriptedHosted(Hosted):
 
     def resume(self, secret: str, subscription_id: str) -> Outcome:
         return self._did("resume", subscription_id)
+
+    def save_details(self, secret: str, details: DetailsInput) -> Outcome:
+        return self._did("save_details", details)
+
+    def pause(self, secret: str, subscription_id: str) -> Outcome:
+        return self._did("pause", subscription_id)
 
     def plan_choices(self, secret: str, subscription_id: str) -> list[PriceChoice]:
         return self.choices

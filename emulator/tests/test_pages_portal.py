@@ -176,13 +176,16 @@ def test_a_quantity_that_may_not_change_does_not() -> None:
 @pytest.mark.parametrize(
     ("flow", "path"),
     [
+        ({"type": "customer_update"}, "/customer"),
         ({"type": "payment_method_update"}, "/payment-method"),
+        ({"type": "subscription_pause", "subscription": "sub_1"}, "/subscriptions/sub_1/pause"),
         ({"type": "subscription_cancel", "subscription": "sub_1"}, "/subscriptions/sub_1/cancel"),
         ({"type": "subscription_update", "subscription": "sub_1"}, "/subscriptions/sub_1/change"),
     ],
 )
 def test_a_session_for_one_task_opens_its_page(flow: dict[str, Any], path: str) -> None:
-    pages = a_client(ScriptedHosted(portal_view=a_portal(flow=flow)))
+    view = a_portal(flow=flow, subscriptions=[a_subscription(can_pause=True)], details={"name": "Ada"})
+    pages = a_client(ScriptedHosted(portal_view=view))
     answer = pages.get(HOME)
     assert answer.headers["location"] == HOME + path
     task = pages.get(answer.headers["location"])
@@ -218,7 +221,10 @@ def test_a_task_ends_where_the_session_says(shop: Shop) -> None:
     assert shop.pages.post(where).headers["location"] == "http://shop.test/sorry"
 
 
-@pytest.mark.parametrize("path", ["", "/overview", "/payment-method", "/subscriptions/sub_1/cancel"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "/overview", "/customer", "/payment-method", "/subscriptions/sub_1/cancel", "/subscriptions/sub_1/pause"],
+)
 def test_an_unknown_or_expired_session_says_so(path: str) -> None:
     answer = a_client(ScriptedHosted()).get(HOME + path)
     assert answer.status_code == 404
@@ -226,7 +232,15 @@ def test_an_unknown_or_expired_session_says_so(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/payment-method", "/subscriptions/sub_1/cancel", "/subscriptions/sub_1/resume", "/invoices/in_1/pay"]
+    "path",
+    [
+        "/customer",
+        "/payment-method",
+        "/subscriptions/sub_1/cancel",
+        "/subscriptions/sub_1/pause",
+        "/subscriptions/sub_1/resume",
+        "/invoices/in_1/pay",
+    ],
 )
 def test_nothing_can_be_done_with_an_expired_session(path: str) -> None:
     hosted = ScriptedHosted()
@@ -238,13 +252,22 @@ def test_what_the_configuration_forbids_has_no_page() -> None:
     subscription = a_subscription(can_cancel=False, can_change=False)
     hosted = ScriptedHosted(portal_view=a_portal(features={}, subscriptions=[subscription]), choices=[])
     pages = a_client(hosted)
-    assert not {"update-card", "cancel-plan", "change-plan", "resume-plan"} & set(ids(pages.get(HOME).text))
-    for path in ("/payment-method", "/subscriptions/sub_1/cancel"):
+    buttons = {"update-card", "update-details", "cancel-plan", "change-plan", "pause-plan", "resume-plan"}
+    assert not buttons & set(ids(pages.get(HOME).text))
+    for path in ("/customer", "/payment-method", "/subscriptions/sub_1/cancel", "/subscriptions/sub_1/pause"):
         assert pages.get(HOME + path).status_code == 303
         assert pages.post(HOME + path, data=CARD).status_code == 303
     assert pages.get(f"{HOME}/subscriptions/sub_1/change").status_code == 303
     assert pages.post(f"{HOME}/subscriptions/sub_1/resume").status_code == 303
     assert hosted.calls == []
+
+
+def test_what_the_configuration_allows_has_a_button_that_leads_to_its_page() -> None:
+    view = a_portal(subscriptions=[a_subscription(can_pause=True)], details={"name": "Ada", "email": "ada@example.com"})
+    pages = a_client(ScriptedHosted(portal_view=view))
+    home = pages.get(HOME).text
+    for button, form in (("update-details", "save-details"), ("pause-plan", "confirm-pause")):
+        assert form in ids(pages.get(target(home, button)).text)
 
 
 def test_a_paid_invoice_is_not_paid_again() -> None:

@@ -375,3 +375,210 @@ def amount_on(page: str, name: str) -> int:
     found = re.search(rf'id="{name}">\$([0-9,.]+)<', page)
     assert found is not None, page
     return round(float(found[1].replace(",", "")) * 100)
+
+
+def a_session(shop: Shop, customer: str, flow: dict[str, Any], **features: Any) -> Any:
+    """A portal session for one task."""
+    configuration = shop.portal(customer, **features).configuration
+    sent: Any = {"customer": customer, "configuration": configuration, "flow_data": flow}
+    return shop.api.billing_portal.sessions.create(sent)
+
+
+def refusal(shop: Shop, customer: str, flow: dict[str, Any], **features: Any) -> str:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        a_session(shop, customer, flow, **features)
+    return str(refused.value.user_message)
+
+
+def about(type: str, subscription: Any, **more: Any) -> dict[str, Any]:
+    return {"type": type, type: {"subscription": subscription.id, **more}}
+
+
+PAUSING = {"enabled": True, "duration": {"type": "indefinite"}}
+
+
+def test_a_customer_changes_their_details(shop: Shop) -> None:
+    """[DOC customer-management/portal-deep-links; the SDK's FlowData type]"""
+    customer = shop.customer()
+    seen = shop.seen()
+    session = a_session(
+        shop,
+        customer.id,
+        {
+            "type": "customer_update",
+            "after_completion": {"type": "redirect", "redirect": {"return_url": "http://shop.test/back"}},
+        },
+        customer_update={"enabled": True, "allowed_updates": ["name", "email", "address"]},
+    )
+    assert session.flow.customer_update is not None
+    opened = shop.pages.get(session.url, follow_redirects=True)
+    assert 'name="phone"' not in opened.text
+    typed = {"name": "Ada Lovelace", "email": "ada@example.com", "line1": "1 Main St", "country": "GB", "phone": "1"}
+    done = shop.pages.post(str(opened.url), data=typed)
+    assert done.headers["location"] == "http://shop.test/back"
+    changed = shop.api.customers.retrieve(customer.id)
+    assert (changed.name, changed.email, changed.phone) == ("Ada Lovelace", "ada@example.com", None)
+    assert changed.address is not None
+    assert (changed.address.line1, changed.address.country, changed.address.city) == ("1 Main St", "GB", None)
+    assert shop.types_since(seen).count("customer.updated") == 1
+
+
+def test_an_email_that_is_none_changes_nothing(shop: Shop) -> None:
+    customer = shop.customer()
+    flow = {"type": "customer_update"}
+    allowed = {"enabled": True, "allowed_updates": ["name", "email"]}
+    session = a_session(shop, customer.id, flow, customer_update=allowed)
+    page = str(shop.pages.get(session.url, follow_redirects=True).url)
+    back = shop.pages.get(shop.pages.post(page, data={"name": "Ada", "email": "nobody"}).headers["location"])
+    assert "Your email address is invalid." in back.text
+    assert 'value="Ada"' in back.text
+    assert shop.api.customers.retrieve(customer.id).email == customer.email
+
+
+def test_a_pause_in_the_portal_is_one_by_the_api(shop: Shop) -> None:
+    """[DOC billing/subscriptions/pause; the SDK's FlowData type]"""
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    session = a_session(shop, customer.id, about("subscription_pause", subscription), subscription_pause=PAUSING)
+    seen = shop.seen()
+    page = shop.pages.get(session.url, follow_redirects=True)
+    assert "confirm-pause" in page.text
+    shop.pages.post(str(page.url))
+    paused = shop.api.subscriptions.retrieve(subscription.id)
+    assert paused.status == "paused"
+    assert paused.status_details is not None
+    assert paused.status_details.paused.subscription.type == "pause_requested"
+    assert "customer.subscription.paused" in shop.types_since(seen)
+    assert shop.pages.post(str(page.url)).status_code == 303, "a second click finds it paused"
+
+
+def test_pausing_is_off_and_has_a_month_unless_told_otherwise(shop: Shop) -> None:
+    """[DOC api/customer_portal/configurations: subscription_pause.duration]"""
+    made = shop.api.billing_portal.configurations.create({"features": {"invoice_history": {"enabled": True}}})
+    pause = made.features.subscription_pause
+    assert not pause.enabled
+    assert (pause.duration.type, pause.duration.interval_options[0].interval) == ("interval_options", "month")
+    told: Any = {"features": {"subscription_pause": PAUSING}}
+    changed = shop.api.billing_portal.configurations.update(made.id, told).features.subscription_pause
+    assert (changed.enabled, changed.duration.type, changed.duration.interval_options) == (True, "indefinite", [])
+    none: Any = {"subscription_pause": {"enabled": True, "duration": {"type": "interval_options"}}}
+    with pytest.raises(stripe.InvalidRequestError, match="interval_options"):
+        shop.api.billing_portal.configurations.update(made.id, {"features": none})
+
+
+@pytest.mark.parametrize(
+    ("type", "words"),
+    [
+        ("customer_update", "disabled"),
+        ("subscription_pause", "This subscription cannot be paused because the subscription pause feature in the"),
+        ("subscription_update", "This subscription cannot be updated because the subscription update feature in the"),
+    ],
+)
+def test_a_flow_whose_feature_is_off_is_refused(shop: Shop, type: str, words: str) -> None:
+    """[LOG] the words for `subscription_update`, which come without a `param`."""
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    flow = about(type, subscription) if type.startswith("subscription") else {"type": type}
+    assert words in refusal(shop, customer.id, flow)
+
+
+def test_a_flow_takes_nothing_of_another(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    flow = about("subscription_cancel", subscription) | {"type": "payment_method_update"}
+    assert "only pass `subscription_cancel`" in refusal(shop, customer.id, flow)
+
+
+def test_what_is_canceled_already_is_not_canceled_again(shop: Shop) -> None:
+    """[LOG] "already set to be canceled", also where `cancel_at` alone is set."""
+    customer = shop.customer()
+    subscription = shop.subscribe(customer.id, shop.price().id)
+    shop.api.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    flow = about("subscription_cancel", subscription)
+    assert "already set to be canceled" in refusal(shop, customer.id, flow)
+
+
+@pytest.mark.parametrize("type", ["subscription_update", "subscription_pause"])
+@pytest.mark.parametrize("state", ["two items", "sent invoices", "a schedule", "an end"])
+def test_what_the_portal_can_only_cancel_has_no_flow(shop: Shop, type: str, state: str) -> None:
+    """[DOC customer-management#customer-portal-limitations]"""
+    customer, subscription, _, feature = a_switch(shop)
+    match state:
+        case "two items":
+            shop.api.subscription_items.create({"subscription": subscription.id, "price": shop.price(500).id})
+        case "sent invoices":
+            sent: Any = {"collection_method": "send_invoice", "days_until_due": 7}
+            shop.api.subscriptions.update(subscription.id, sent)
+        case "a schedule":
+            shop.api.subscription_schedules.create({"from_subscription": subscription.id})
+        case _:
+            shop.api.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    features = {"subscription_update": feature, "subscription_pause": PAUSING}
+    assert "This subscription cannot be" in refusal(shop, customer, about(type, subscription), **features)
+    view = hosted(shop).portal(secret(shop.portal(customer, **features)))
+    assert view is not None
+    [shown] = view.subscriptions
+    assert (shown.can_change, shown.can_pause) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        ({}, "no changes to confirm"),
+        ({"quantity": 1}, "no changes to confirm"),
+        ({"price": "other"}, "not included in the portal configuration"),
+        ({"price": "price_x"}, "No such price"),
+        ({"price": "new", "quantity": 6}, "quantity is not allowed"),
+        ({"id": "si_other", "price": "new"}, "No such subscription_item"),
+    ],
+)
+def test_a_change_to_confirm_is_one_the_configuration_allows(shop: Shop, item: dict[str, Any], words: str) -> None:
+    """[LOG] "there are no changes to confirm"; [DOC] the SDK's type of an item for the rest."""
+    customer, subscription, new, feature = a_switch(shop, minimum=1, maximum=5)
+    prices = {"new": new.id, "other": shop.price(100).id}
+    sent = {"id": subscription["items"].data[0].id, **item}
+    if "price" in sent:
+        sent["price"] = prices.get(sent["price"], sent["price"])
+    flow = about("subscription_update_confirm", subscription, items=[sent])
+    assert words in refusal(shop, customer, flow, subscription_update=feature)
+
+
+def test_a_quantity_that_may_not_change_is_not_confirmed(shop: Shop) -> None:
+    customer, subscription, new, feature = a_switch(shop)
+    item = {"id": subscription["items"].data[0].id, "price": new.id, "quantity": 2}
+    flow = about("subscription_update_confirm", subscription, items=[item])
+    only_plans = feature | {"default_allowed_updates": ["price"]}
+    assert "quantity updates are not allowed" in refusal(shop, customer, flow, subscription_update=only_plans)
+
+
+def test_a_change_of_quantity_alone_opens_at_its_confirmation(shop: Shop) -> None:
+    customer, subscription, _, feature = a_switch(shop)
+    item = {"id": subscription["items"].data[0].id, "quantity": 3}
+    flow = about("subscription_update_confirm", subscription, items=[item])
+    opened = shop.pages.get(a_session(shop, customer, flow, subscription_update=feature).url, follow_redirects=True)
+    assert "$27.00" in opened.text
+
+
+def test_a_discount_comes_with_the_change_it_is_for(shop: Shop) -> None:
+    """[DOC] the SDK's type of the flow: `discounts` apply to this subscription update; shown before, kept beside."""
+    customer, subscription, new, feature = a_switch(shop)
+    present, added = (shop.api.coupons.create({"percent_off": 10, "duration": "forever"}).id for _ in range(2))
+    shop.api.subscriptions.update(subscription.id, {"discounts": [{"coupon": present}]})
+    item = {"id": subscription["items"].data[0].id, "price": new.id, "quantity": 1}
+    more = {"items": [item], "discounts": [{"coupon": added}]}
+    flow = about("subscription_update_confirm", subscription, **more)
+    opened = shop.pages.get(a_session(shop, customer, flow, subscription_update=feature).url, follow_redirects=True)
+    said = amount_on(opened.text, "next-invoice")
+    shop.pages.post(str(opened.url).split("?")[0], data={"price": new.id, "quantity": 1})
+    changed = shop.api.subscriptions.retrieve(subscription.id, {"expand": ["discounts"]})
+    held: Any = changed.discounts
+    assert [each.source.coupon for each in held] == [present, added]
+    assert said == shop.api.invoices.create_preview({"subscription": subscription.id}).amount_due == 2349
+
+
+def test_a_discount_that_is_unknown_or_one_of_two_is_refused(shop: Shop) -> None:
+    customer, subscription, new, feature = a_switch(shop)
+    item = {"id": subscription["items"].data[0].id, "price": new.id, "quantity": 1}
+    for discounts, words in (([{"coupon": "none"}], "No such coupon"), ([{"coupon": "a"}, {"coupon": "b"}], "one")):
+        flow = about("subscription_update_confirm", subscription, items=[item], discounts=discounts)
+        assert words in refusal(shop, customer, flow, subscription_update=feature)

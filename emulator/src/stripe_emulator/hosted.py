@@ -18,6 +18,7 @@ from stripe_emulator.hosted_views import (
     ChallengeView,
     ChangeView,
     CheckoutView,
+    DetailsInput,
     DiscountView,
     InvoicePageView,
     InvoiceView,
@@ -40,6 +41,7 @@ __all__ = [
     "ChallengeView",
     "ChangeView",
     "CheckoutView",
+    "DetailsInput",
     "DiscountView",
     "Hosted",
     "InvoicePageView",
@@ -138,6 +140,10 @@ class Hosted:
         """Make a card the customer's default."""
         return self._in_portal(secret, lambda session: portal_page.save_card(self._engine, session, card))
 
+    def save_details(self, secret: str, details: DetailsInput) -> Outcome:
+        """Change who the customer is, as far as the configuration lets them."""
+        return self._in_portal(secret, lambda session: portal_page.save_details(self._engine, session, details))
+
     def cancel(self, secret: str, subscription_id: str, *, feedback: str | None, comment: str | None) -> Outcome:
         """Cancel as the portal's configuration says: at the period's end, or at once."""
         return self._with_subscription(
@@ -154,6 +160,14 @@ class Hosted:
             secret,
             subscription_id,
             lambda session, subscription: portal_page.resume(self._engine, session, subscription),
+        )
+
+    def pause(self, secret: str, subscription_id: str) -> Outcome:
+        """Pause a subscription until somebody resumes it."""
+        return self._with_subscription(
+            secret,
+            subscription_id,
+            lambda session, subscription: portal_page.pause(self._engine, session, subscription),
         )
 
     def plan_choices(self, secret: str, subscription_id: str) -> list[PriceChoice]:

@@ -144,6 +144,14 @@ class SubView:
     can_cancel: bool
     can_resume: bool
     can_change: bool = False
+    can_pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsInput:
+    """Who a customer is, as typed into a form; `fields` are those that were on it, by name, empty ones included."""
+
+    fields: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,8 @@ class InvoiceView:
 class PortalView:
     """
     The portal's home. `payment_method` is the default card as {brand, last4, exp_month, exp_year} or None. `features`
-    is the configuration's `features` object; `flow` the deep link ({type, subscription, return_url}) or None.
+    is the configuration's `features` object; `flow` the deep link ({type, subscription, return_url}) or None. `details`
+    is what may be changed of who the customer is, by the form's field.
     """
 
     customer_email: str | None
@@ -178,6 +187,7 @@ class PortalView:
     merchant_name: str = ""
     headline: str | None = None
     now: int = 0
+    details: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""What the billing portal does: card, cancellation and its undoing, plan, invoices."""
+"""What the billing portal does: card, cancellation and its undoing, pause, plan, invoices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stripe_emulator import invoice_page, typed_card
+from stripe_emulator import invoice_page, portal_details, typed_card
 from stripe_emulator.billing import standing
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.challenges import challenge_of
@@ -12,12 +13,15 @@ from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.periods import interval_length
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
-from stripe_emulator.hosted_views import CardInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
+from stripe_emulator.hosted_views import CardInput, DetailsInput, InvoiceView, Outcome, PortalView, PriceChoice, SubView
+from stripe_emulator.protocol.errors import ApiError
 from stripe_emulator.rendering import show
 from stripe_emulator.resources import (
     item_changes,
     payment_methods,
+    portal_flows,
     portal_sessions,
+    subscription_pauses,
     subscription_schedules,
     subscription_updates,
 )
@@ -62,10 +66,11 @@ def view(engine: Engine, session: Json) -> PortalView:
         invoices=invoices[:INVOICES_SHOWN] if features["invoice_history"]["enabled"] else [],
         return_url=session["return_url"],
         features=features,
-        flow=_flow(session),
+        flow=_flow(engine, session),
         merchant_name=engine.settings.merchant_name,
         headline=configuration["business_profile"]["headline"],
         now=engine.now(customer["test_clock"]),
+        details=portal_details.shown(customer, features["customer_update"]),
     )
 
 
@@ -79,6 +84,13 @@ def save_card(engine: Engine, session: Json, card: CardInput) -> Outcome:
     method = typed_card.make(engine, card, email=customer["email"], clock=customer["test_clock"])
     intent = create_setup_intent(engine, customer["id"], clock=customer["test_clock"])
     return _finish_card(engine, session, method, intent, confirm_setup(engine, intent, method))
+
+
+def save_details(engine: Engine, session: Json, typed: DetailsInput) -> Outcome:
+    """Change who the customer is."""
+    customer = engine.find("customer", session["customer"])
+    saved = portal_details.save(engine, customer, features_of(engine, session)["customer_update"], typed)
+    return Outcome("complete", redirect=after(session)) if saved else GONE
 
 
 def answer_challenge(engine: Engine, challenge: Json, intent: Json, ok: bool) -> Outcome:
@@ -112,7 +124,7 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
         )
         if feature["proration_behavior"] == "always_invoice":
             item_changes.invoice_pending(engine, subscription)
-        return Outcome("complete", redirect=_after(session))
+        return Outcome("complete", redirect=after(session))
     with engine.changing(subscription, "customer.subscription.updated"):
         subscription_updates.end_at(
             engine,
@@ -121,7 +133,7 @@ def cancel(engine: Engine, session: Json, subscription: Json, *, feedback: str |
             at_period_end=subscription["billing_mode"]["type"] != "flexible",
         )
         subscription["cancellation_details"].update(feedback=feedback or None, comment=comment or None)
-    return Outcome("complete", redirect=_after(session))
+    return Outcome("complete", redirect=after(session))
 
 
 def resume(engine: Engine, session: Json, subscription: Json) -> Outcome:
@@ -131,6 +143,14 @@ def resume(engine: Engine, session: Json, subscription: Json) -> Outcome:
     with engine.changing(subscription, "customer.subscription.updated"):
         subscription_updates.keep(subscription)
     return Outcome("complete")
+
+
+def pause(engine: Engine, session: Json, subscription: Json) -> Outcome:
+    """Pause at once, as `POST /v1/subscriptions/{id}/pause` does by default, until somebody resumes it."""
+    if not _can_pause(subscription, features_of(engine, session)):
+        return GONE
+    subscription_pauses.pause(engine, [subscription["id"]], Params({"type": "subscription"}))
+    return Outcome("complete", redirect=after(session))
 
 
 def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[PriceChoice]:
@@ -167,34 +187,38 @@ def change_plan(engine: Engine, session: Json, subscription: Json, price_id: str
     if price_id not in {choice.price_id for choice in plan_choices(engine, session, subscription)}:
         return Outcome("closed", "This plan is not available.")
     feature = features_of(engine, session)["subscription_update"]
-    if not _is_within(feature, engine.find("price", price_id), quantity):
+    if not portal_flows.is_within(feature, engine.find("price", price_id), quantity):
         return Outcome("closed", "This quantity is not available.")
+    item: dict[str, Any] = {"id": subscription["items"][0]["id"], "price": price_id, "quantity": quantity}
+    extra = discounts_of(session, subscription, price_id, quantity)
     if waits_for_the_end(engine, subscription, price_id, quantity, feature):
         later = Params({"price": price_id, "quantity": quantity}, "phases[1][items][0]")
-        change = Params({"items": [later], "proration_behavior": "none"}, "phases[1]")
+        change = Params({"items": [later], "proration_behavior": "none", **extra}, "phases[1]")
         subscription_schedules.attach(engine, subscription, change)
-        return Outcome("complete", redirect=_after(session))
-    item: dict[str, Any] = {"id": subscription["items"][0]["id"], "price": price_id, "quantity": quantity}
+        return Outcome("complete", redirect=after(session))
     sent: dict[str, Any] = {
         "items": [Params(item, "items[0]")],
         "proration_behavior": feature["proration_behavior"],
         "payment_behavior": "error_if_incomplete",
+        **extra,
     }
     if subscription["status"] == "trialing" and feature["trial_update_behavior"] == "end_trial":
         sent["trial_end"] = "now"
     subscription_updates.update(engine, [subscription["id"]], Params(sent))
-    return Outcome("complete", redirect=_after(session))
+    return Outcome("complete", redirect=after(session))
 
 
-def _is_within(feature: Json, price: Json, quantity: int) -> bool:
-    """Does the configuration let there be so many of a price?"""
-    bounds = next(
-        (one["adjustable_quantity"] for one in feature["products"] or [] if price["id"] in one["prices"]), None
-    )
-    if bounds is None or not bounds["enabled"]:
-        return True
-    most = bounds["maximum"]
-    return bool(bounds["minimum"] <= quantity and (most is None or quantity <= most))
+def discounts_of(session: Json, subscription: Json, price_id: str, quantity: int) -> dict[str, list[Params]]:
+    """The `discounts` of a switch: the present ones and that of the flow, for exactly the change the flow is about."""
+    details = (session["flow"] or {}).get("subscription_update_confirm")
+    if details is None or details["subscription"] != subscription["id"] or not details["discounts"]:
+        return {}
+    (item,), (current,) = details["items"], subscription["items"]
+    if (item["price"] or current["price"], item["quantity"] or current["quantity"]) != (price_id, quantity):
+        return {}
+    added = [{name: value for name, value in each.items() if value} for each in details["discounts"]]
+    every = [*({"discount": id} for id in subscription["discounts"]), *added]
+    return {"discounts": [Params(each, f"discounts[{n}]") for n, each in enumerate(every)]}
 
 
 def waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantity: int, feature: Json) -> bool:
@@ -231,25 +255,26 @@ def _finish_card(engine: Engine, session: Json, method: Json, intent: Json, atte
     customer = engine.find("customer", session["customer"])
     with engine.changing(customer, "customer.updated"):
         customer["invoice_settings"]["default_payment_method"] = method["id"]
-    return Outcome("complete", redirect=_after(session))
+    return Outcome("complete", redirect=after(session))
 
 
-def _after(session: Json) -> str | None:
+def after(session: Json) -> str | None:
+    """Where a session made for one task leads once that is done; None for the portal's home."""
     flow = session["flow"]
     if flow is not None and flow["after_completion"]["type"] == "redirect":
         return str(flow["after_completion"]["redirect"]["return_url"])
     return None
 
 
-def _flow(session: Json) -> Json | None:
+def _flow(engine: Engine, session: Json) -> Json | None:
     flow = session["flow"]
     if flow is None:
         return None
     details = flow.get(flow["type"]) or {}
-    found = {"type": flow["type"], "subscription": details.get("subscription"), "return_url": _after(session)}
+    found = {"type": flow["type"], "subscription": details.get("subscription"), "return_url": after(session)}
     if flow["type"] == "subscription_update_confirm":
-        [item] = details["items"][:1] or [{"price": None, "quantity": None}]
-        found |= {"price": item["price"], "quantity": item["quantity"]}
+        (item,), (current,) = details["items"], engine.find("subscription", details["subscription"])["items"]
+        found |= {"price": item["price"] or current["price"], "quantity": item["quantity"]}
     return found
 
 
@@ -271,15 +296,20 @@ def _default_card(engine: Engine, customer: Json) -> Json | None:
 
 def _can_change(subscription: Json, features: Json) -> bool:
     update = features["subscription_update"]
-    return bool(
-        update["enabled"]
-        and update["products"]
-        and "price" in update["default_allowed_updates"]
-        and len(subscription["items"]) == 1
-        and subscription["collection_method"] == "charge_automatically"
-        and subscription["cancel_at"] is None
-        and subscription["schedule"] is None
-    )
+    allowed = bool(update["enabled"] and update["products"] and update["default_allowed_updates"])
+    return allowed and not _is_refused(portal_flows.check_updatable, subscription)
+
+
+def _can_pause(subscription: Json, features: Json) -> bool:
+    return features["subscription_pause"]["enabled"] and not _is_refused(portal_flows.check_pausable, subscription)
+
+
+def _is_refused(check: Callable[[Json], None], subscription: Json) -> bool:
+    try:
+        check(subscription)
+    except ApiError:
+        return True
+    return False
 
 
 def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView:
@@ -305,6 +335,7 @@ def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView
         can_cancel=ends_here and subscription["cancel_at"] is None,
         can_resume=ends_here and subscription["cancel_at"] is not None,
         can_change=_can_change(subscription, features),
+        can_pause=_can_pause(subscription, features),
     )
 
 

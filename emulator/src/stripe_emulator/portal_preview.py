@@ -13,7 +13,7 @@ from stripe_emulator import portal_page
 from stripe_emulator.billing import upcoming
 from stripe_emulator.hosted_views import ChangeView
 from stripe_emulator.protocol.errors import ApiError
-from stripe_emulator.resources import item_changes
+from stripe_emulator.resources import item_changes, subscription_updates
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 
@@ -43,8 +43,10 @@ def _made(engine: Engine, session: Json, subscription: Json, price_id: str, quan
     at_end = portal_page.waits_for_the_end(engine, subscription, price_id, quantity, feature)
     item = {"id": subscription["items"][0]["id"], "price": price_id, "quantity": quantity}
     behavior = "none" if at_end else feature["proration_behavior"]
-    sent = Params({"items": [Params(item)], "proration_behavior": behavior})
+    discounts = portal_page.discounts_of(session, subscription, price_id, quantity)
+    sent = Params({"items": [Params(item)], "proration_behavior": behavior, **discounts})
     with engine.changing(subscription, None):
+        subscription_updates.change_discounts(engine, subscription, sent)
         invoice = item_changes.change_items(engine, subscription, sent)
         following = upcoming.preview(engine, subscription)
     return ChangeView(

@@ -34,7 +34,8 @@ FIELDS = {
 """The fields' names and labels. The names are stable: tests fill them in."""
 
 _API_FIELDS = {"number": "cardNumber", "exp_month": "cardExpiry", "exp_year": "cardExpiry", "cvc": "cardCvc"}
-_KEPT = ("email", "billingName", "accountHolder", "paymentMethodType", "comment", "feedback")
+_DETAILS = ("name", "phone", "line1", "line2", "postal_code", "city", "state", "country")
+_KEPT = ("email", "billingName", "accountHolder", "paymentMethodType", "comment", "feedback", *_DETAILS)
 _WORDS = {
     "accountHolder": "account holder's name",
     "accountNumber": "account number",

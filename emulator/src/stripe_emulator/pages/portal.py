@@ -14,9 +14,9 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from stripe_emulator.hosted import Outcome, PortalView, PriceChoice, SubView
+from stripe_emulator.hosted import DetailsInput, Outcome, PortalView, PriceChoice, SubView
 from stripe_emulator.pages import formats
-from stripe_emulator.pages.forms import follow, kept_values, posted, read_card, with_problems
+from stripe_emulator.pages.forms import email_problem, follow, kept_values, posted, read_card, with_problems
 from stripe_emulator.pages.notices import Errand, Notice, notice_for, see_other
 from stripe_emulator.pages.rendering import hosted, message_page, page
 
@@ -76,6 +76,33 @@ async def save_card(request: Request) -> Response:
     return _leave(request, view, outcome, here=here, said="Your card has been updated.", values=kept_values(form))
 
 
+async def show_details(request: Request) -> Response:
+    """Who the customer is, in a form."""
+    view = _view(request)
+    if view is None:
+        return _gone(request)
+    if not view.details:
+        return _refuse(request, view, "Billing details can’t be changed here.")
+    return page(request, "portal_details.html", **_common(request, view), path=_path(request, "/customer"))
+
+
+async def save_details(request: Request) -> Response:
+    """Change who the customer is."""
+    view = _view(request)
+    if view is None:
+        return _gone(request)
+    if not view.details:
+        return _refuse(request, view, "Billing details can’t be changed here.")
+    form = await posted(request)
+    here = _path(request, "/customer")
+    problem = email_problem(form["email"]) if "email" in form and "email" in view.details else ""
+    if problem:
+        return see_other(request, here, with_problems({"email": problem}, form))
+    typed = DetailsInput({name: form[name] for name in view.details if name in form})
+    outcome = hosted(request).save_details(_secret(request), typed)
+    return _leave(request, view, outcome, here=here, said="Your billing details have been updated.")
+
+
 async def show_cancel(request: Request) -> Response:
     """What canceling means, and the reason for it."""
     return _with_subscription(request, _cancel_page)
@@ -113,6 +140,30 @@ async def resume(request: Request) -> Response:
         outcome = hosted(request).resume(_secret(request), subscription.id)
         said = f"{subscription.name} will not be canceled."
         return _leave(request, view, outcome, here=_home(request, view), said=said)
+
+    return _with_subscription(request, do)
+
+
+async def show_pause(request: Request) -> Response:
+    """What a pause means."""
+
+    def do(_: Request, view: PortalView, subscription: SubView) -> Response:
+        if not subscription.can_pause:
+            return _refuse(request, view, "This plan can’t be paused here.")
+        path = _path(request, f"/subscriptions/{quote(subscription.id, safe='')}/pause")
+        return page(request, "portal_pause.html", **_common(request, view), subscription=subscription, path=path)
+
+    return _with_subscription(request, do)
+
+
+async def pause(request: Request) -> Response:
+    """Pause, at once and until somebody resumes it."""
+
+    def do(_: Request, view: PortalView, subscription: SubView) -> Response:
+        if not subscription.can_pause:
+            return _refuse(request, view, "This plan can’t be paused here.")
+        outcome = hosted(request).pause(_secret(request), subscription.id)
+        return _leave(request, view, outcome, here=_home(request, view), said=f"{subscription.name} is paused.")
 
     return _with_subscription(request, do)
 
@@ -219,6 +270,10 @@ def _task(view: PortalView) -> str:
     match flow.get("type"):
         case "payment_method_update":
             return "/payment-method"
+        case "customer_update":
+            return "/customer"
+        case "subscription_pause" if subscription:
+            return f"/subscriptions/{subscription}/pause"
         case "subscription_cancel" if subscription:
             return f"/subscriptions/{subscription}/cancel"
         case "subscription_update_confirm" if subscription and flow.get("price"):

@@ -25,7 +25,10 @@ OFF: Json = {
         "mode": "at_period_end",
         "proration_behavior": "none",
     },
-    "subscription_pause": {"duration": {"interval_options": [], "type": "indefinite"}, "enabled": False},
+    "subscription_pause": {
+        "duration": {"interval_options": [{"interval": "month", "interval_count": 1}], "type": "interval_options"},
+        "enabled": False,
+    },
     "subscription_update": {
         "billing_cycle_anchor": None,
         "default_allowed_updates": [],
@@ -120,7 +123,8 @@ def find(engine: Engine, id: str, *, param: str = "id") -> Json:
 def _apply(engine: Engine, configuration: Json, params: Params) -> None:
     if "features" in params:
         _check_features(engine, params.at("features"))
-        configuration["features"] = _merge(configuration["features"], params.plain("features") or {})
+        merged_features = _merge(configuration["features"], params.plain("features") or {})
+        configuration["features"] = {**merged_features, "subscription_pause": _pause(merged_features)}
     profile = params.plain("business_profile")
     if profile:
         for name, value in profile.items():
@@ -135,6 +139,24 @@ def _apply(engine: Engine, configuration: Json, params: Params) -> None:
             "url": f"{engine.base_url}/p/login/{configuration['id']}" if login["enabled"] else None,
         }
     configuration["metadata"] = merged(configuration["metadata"], params)
+
+
+def _pause(features: Json) -> Json:
+    """
+    The feature `subscription_pause`: a choice of durations has some, an indefinite pause has none.
+
+    Nothing is known of what Stripe does when a duration chosen in the portal is over, so it is not offered here.
+    """
+    pause: Json = features["subscription_pause"]
+    if pause["duration"]["type"] == "indefinite":
+        return {**pause, "duration": {"interval_options": [], "type": "indefinite"}}
+    param = "features[subscription_pause][duration][interval_options]"
+    options = [{"interval_count": 1, **each} for each in pause["duration"]["interval_options"]]
+    if not options:
+        raise invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
+    if pause["enabled"]:
+        raise invalid("stripe_emulator has no portal pauses but indefinite ones", param=param)
+    return {**pause, "duration": {"interval_options": options, "type": "interval_options"}}
 
 
 def _check_features(engine: Engine, features: Params) -> None:

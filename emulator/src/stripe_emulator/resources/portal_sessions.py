@@ -9,7 +9,7 @@ from stripe_emulator.ids import new_id, token
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.rendering import public, renders
-from stripe_emulator.resources import customers, portal_configurations
+from stripe_emulator.resources import customers, portal_configurations, portal_flows
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 from stripe_emulator.validation.responses import nulls
@@ -38,7 +38,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "configuration": configuration["id"],
         "created": engine.now(customer["test_clock"]),
         "customer": customer["id"],
-        "flow": _flow(engine, params.at("flow_data"), configuration, customer),
+        "flow": portal_flows.read(engine, params.at("flow_data"), configuration, customer),
         "livemode": False,
         "return_url": params.get("return_url") or configuration["default_return_url"],
         "url": "",
@@ -72,58 +72,6 @@ def _configuration(engine: Engine, params: Params) -> Json:
         "configuration or create your default by saving your customer portal settings in test mode at "
         "https://dashboard.stripe.com/test/settings/billing/portal.",
     )
-
-
-def _flow(engine: Engine, sent: Params, configuration: Json, customer: Json) -> Json | None:
-    if not sent:
-        return None
-    type = sent["type"]
-    feature = {
-        "payment_method_update": "payment_method_update",
-        "subscription_cancel": "subscription_cancel",
-        "subscription_update": "subscription_update",
-        "subscription_update_confirm": "subscription_update",
-    }.get(type)
-    if feature is None:
-        raise invalid(f"stripe_emulator does not have the {type} flow", param="flow_data[type]")
-    if not configuration["features"][feature]["enabled"]:
-        raise invalid(
-            f"This flow is disabled: the configuration's features[{feature}] is not enabled.", param="flow_data[type]"
-        )
-    flow: Json = {
-        "after_completion": _after_completion(sent.at("after_completion")),
-        "subscription_cancel": None,
-        "subscription_pause": None,
-        "subscription_update": None,
-        "subscription_update_confirm": None,
-        "type": type,
-    }
-    if type != "payment_method_update":
-        details = sent.at(type)
-        subscription = engine.find("subscription", details["subscription"], param=f"flow_data[{type}][subscription]")
-        if subscription["customer"] != customer["id"]:
-            raise invalid("The subscription is not this customer's.", param=f"flow_data[{type}][subscription]")
-        flow[type] = {"subscription": subscription["id"]}
-        if type == "subscription_cancel":
-            flow[type]["retention"] = None
-        if type == "subscription_update_confirm":
-            flow[type]["discounts"] = None
-            flow[type]["items"] = [
-                {"id": item["id"], "price": item.get("price"), "quantity": item.get("quantity")}
-                for item in details.list_of("items")
-            ]
-    return flow
-
-
-def _after_completion(sent: Params) -> Json:
-    type = sent.get("type", "portal_homepage")
-    return {
-        "hosted_confirmation": {"custom_message": sent.at("hosted_confirmation").get("custom_message")}
-        if type == "hosted_confirmation"
-        else None,
-        "redirect": {"return_url": sent.at("redirect")["return_url"]} if type == "redirect" else None,
-        "type": type,
-    }
 
 
 @renders("billing_portal.session")

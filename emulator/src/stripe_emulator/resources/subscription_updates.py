@@ -68,7 +68,7 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
         _trial(engine, subscription, params)
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
-        _discounts(engine, subscription, params)
+        change_discounts(engine, subscription, params)
         customer = engine.find("customer", subscription["customer"])
         invoice_items.add_to_first(engine, customer, subscription, params.list_of("add_invoice_items"))
         invoice = item_changes.change_items(engine, subscription, params)
@@ -175,7 +175,8 @@ def _simple(engine: Engine, subscription: Json, params: Params) -> None:
         subscription.update(collection_method=method, days_until_due=days)
 
 
-def _discounts(engine: Engine, subscription: Json, params: Params) -> None:
+def change_discounts(engine: Engine, subscription: Json, params: Params) -> None:
+    """Replace the discounts if `discounts` was sent."""
     if "discounts" not in params:
         return
     customer = engine.find("customer", subscription["customer"])
