@@ -150,10 +150,33 @@ class AsyncBilling:
         return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
 
     async def portal(
-        self, owner: str, *, return_to: str | None = None, flow: str | None = None, group: str | None = None
+        self,
+        owner: str,
+        *,
+        return_to: str | None = None,
+        flow: str | None = None,
+        group: str | None = None,
+        plan: str | None = None,
+        interval: str | None = None,
+        seats: int | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
+        wait: timedelta = timedelta(seconds=5),
     ) -> str:
         """See `Billing.portal`."""
-        return await asyncio.to_thread(self.billing.portal, owner, return_to=return_to, flow=flow, group=group)
+        return await asyncio.to_thread(
+            self.billing.portal,
+            owner,
+            return_to=return_to,
+            flow=flow,
+            group=group,
+            plan=plan,
+            interval=interval,
+            seats=seats,
+            promotion_code=promotion_code,
+            coupon=coupon,
+            wait=wait,
+        )
 
     async def preview_change(
         self,

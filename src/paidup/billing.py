@@ -60,7 +60,7 @@ from paidup.invoices import Invoices
 from paidup.leaving import Leaving
 from paidup.metrics import HealthCollector
 from paidup.paying import Payments
-from paidup.portal import Portal
+from paidup.portal import ExactChange, Portal
 from paidup.quotes import Quotes
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled, MissedEvents
@@ -226,7 +226,13 @@ class Billing:
             clock=clock,
             returns=self._returns,
         )
-        self._portal = Portal(database=self._database, gateway=self.gateway, livemode=self._livemode)
+        self._portal = Portal(
+            database=self._database,
+            gateway=self.gateway,
+            catalog=self.catalog,
+            quotes=self._quotes,
+            livemode=self._livemode,
+        )
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Billing:
@@ -514,18 +520,36 @@ class Billing:
         return self._checkouts.find(check_owner(owner), session_id)
 
     def portal(
-        self, owner: str, *, return_to: str | None = None, flow: str | None = None, group: str | None = None
+        self,
+        owner: str,
+        *,
+        return_to: str | None = None,
+        flow: str | None = None,
+        group: str | None = None,
+        plan: str | None = None,
+        interval: str | None = None,
+        seats: int | None = None,
+        promotion_code: str | None = None,
+        coupon: str | None = None,
+        wait: timedelta = timedelta(seconds=5),
     ) -> str:
         """
         A URL of Stripe's Billing Portal for this owner, good for one click within minutes.
 
-        `flow` opens it at the card (`payment_method_update`), at the end (`subscription_cancel`) or at the plans
-        (`subscription_update`) of the owner's subscription, in `group` if named, and leads back once that is done.
-        Raises CustomerNotFound, SubscriptionRefused, InvalidReturnUrl, StripeError.
+        `flow` opens it at the card (`payment_method_update`), at name, address and tax ids (`customer_update`), at the
+        end (`subscription_cancel`), a pause (`subscription_pause`) or the plans (`subscription_update`) of the owner's
+        subscription, in `group` if named, and leads back once that is done. `subscription_update_confirm` has the user
+        confirm one change: to `plan`, in whose group the subscription is, with `interval`, `seats` and a discount as in
+        `preview_change`; what it costs Stripe's page shows. Raises CustomerNotFound, InvalidReturnUrl,
+        SubscriptionRefused with the right action for what the portal cannot do, for a change what `preview_change`
+        raises, StripeError.
         """
-        subscription = self.subscription(owner, group=group) if flow is not None else None
+        subscription = self.subscription(owner, group=group) if flow is not None and plan is None else None
+        change = ExactChange(plan, interval, seats, promotion_code, coupon) if plan is not None else None
         return_url = self._url(return_to or self.settings.portal_return)
-        return self._portal.open(owner, return_url=return_url, flow=flow, subscription=subscription)
+        return self._portal.open(
+            owner, return_url=return_url, flow=flow, subscription=subscription, change=change, wait=wait
+        )
 
     def _url(self, value: str) -> str:
         return safe_return_url(value, app_url=self.settings.app_url, allowed_hosts=self.settings.return_hosts)

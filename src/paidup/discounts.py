@@ -53,8 +53,8 @@ def choose(
 
 
 def refusal(error: StripeError) -> DiscountRefused | None:
-    """What Stripe's refusal of a session says about its discount; None when it is about something else."""
-    if not (error.param or "").startswith("discounts"):
+    """What Stripe's refusal says about a discount, wherever it stands; None when it is about something else."""
+    if "discounts" not in (error.param or ""):
         return None
     if isinstance(error, StripeNotFound):
         return UnknownDiscount("Stripe has no such discount", remedy=_REMEDY)

@@ -3,66 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from paidup import discounts, steps
 from paidup.core import parse
+from paidup.core.catalog import Catalog
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.errors import CustomerNotFound, StripeNotFound, StripeRejected, SubscriptionRefused
+from paidup.errors import BillingError, CustomerNotFound, StripeNotFound, StripeRejected, SubscriptionRefused
+from paidup.quotes import Quotes
 from paidup.stripe_api.gateway import Gateway
 
-FLOWS = frozenset({"payment_method_update", "subscription_cancel", "subscription_update"})
+Json = dict[str, Any]
+
+_OF_A_CUSTOMER = frozenset({"customer_update", "payment_method_update"})
+_CONFIRM = "subscription_update_confirm"
+FLOWS = _OF_A_CUSTOMER | {"subscription_cancel", "subscription_pause", "subscription_update", _CONFIRM}
 """Stripe's deep links. Those named for the subscription are about one, which the database chooses."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactChange:
+    """What `subscription_update_confirm` asks for: keys of the plans file and numbers. None stays as it is."""
+
+    plan: str
+    interval: str | None = None
+    seats: int | None = None
+    promotion_code: str | None = None
+    coupon: str | None = None
 
 
 class Portal:
     """Opens the portal. The configuration that the catalog pushed is used; without one, the account's default."""
 
-    def __init__(self, *, database: Database, gateway: Gateway, livemode: bool) -> None:
+    def __init__(
+        self, *, database: Database, gateway: Gateway, catalog: Catalog, quotes: Quotes, livemode: bool
+    ) -> None:
         self._database = database
         self._gateway = gateway
+        self._catalog = catalog
+        self._quotes = quotes
         self._livemode = livemode
         self._configuration: str | None = None
 
     def open(
-        self, owner: str, *, return_url: str, flow: str | None = None, subscription: Subscription | None = None
+        self,
+        owner: str,
+        *,
+        return_url: str,
+        flow: str | None = None,
+        subscription: Subscription | None = None,
+        change: ExactChange | None = None,
+        wait: timedelta = timedelta(seconds=5),
     ) -> str:
         """
         A URL that lives for minutes; make one per click, never store it.
 
-        `subscription` is the owner's, for a flow that is about one. Raises CustomerNotFound before the owner's first
-        Checkout, SubscriptionRefused when there is none to change, ValueError for an unknown `flow`, StripeError.
+        `subscription` is the owner's, for a flow that is about one; `change` says which one it is itself. Raises
+        CustomerNotFound before the owner's first Checkout, SubscriptionRefused for what the portal cannot do,
+        ValueError for an unknown `flow` and for a change without its flow, what a preview of the change raises,
+        StripeError.
         """
         check_owner(owner)
         if flow is not None and flow not in FLOWS:
             raise ValueError(f"unknown portal flow {flow!r}; there are: {', '.join(sorted(FLOWS))}")
+        if (flow == _CONFIRM) != (change is not None):
+            raise ValueError(f"the portal flow {_CONFIRM!r} goes with a plan, and a plan with it")
         with self._database.read() as session:
             customer = store.customer_of(session, owner, livemode=self._livemode)
             subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
         if customer is None:
             raise _no_customer(owner)
+        params: Json = {"customer": customer.id, "return_url": return_url}
+        if flow is not None:
+            about = self._confirmed(owner, change, wait) if change else self._about(flow, subscription)
+            params["flow_data"] = _flow_data(flow, about, return_url)
         self._mark_the_card(customer.id, subscriptions)
-        flow_data = _flow_data(flow, subscription, return_url) if flow is not None else None
         try:
-            return self._session(customer.id, return_url, flow_data)
+            return self._session(params)
         except (StripeNotFound, StripeRejected) as error:
             if error.param == "customer":
                 raise _no_customer(owner) from error
-            if self._configuration is None:
+            if flow is None or error.param == "configuration":
+                raise
+            raise self._refusal(flow, params["flow_data"].get(flow), error) from error
+
+    def _session(self, params: Json) -> str:
+        try:
+            return self._opened(params)
+        except (StripeNotFound, StripeRejected) as error:
+            if error.param == "customer" or self._configuration is None:
                 raise
             self._configuration = None  # it was taken away or switched off since we found it: look again
-            return self._session(customer.id, return_url, flow_data)
+            return self._opened(params)
 
-    def _session(self, customer_id: str, return_url: str, flow_data: dict[str, Any] | None) -> str:
-        params: dict[str, Any] = {"customer": customer_id, "return_url": return_url}
+    def _opened(self, params: Json) -> str:
         configuration = self._configuration_id()
-        if configuration is not None:
-            params["configuration"] = configuration
-        if flow_data is not None:
-            params["flow_data"] = flow_data
-        return str(self._gateway.create_portal_session(params)["url"])
+        chosen = {"configuration": configuration} if configuration is not None else {}
+        return str(self._gateway.create_portal_session(params | chosen)["url"])
 
     def _mark_the_card(self, customer_id: str, subscriptions: Iterable[Subscription]) -> None:
         """
@@ -89,20 +131,102 @@ class Portal:
             self._configuration = found["id"] if found else None
         return self._configuration
 
+    # what a deep link is about
 
-def _flow_data(flow: str, subscription: Subscription | None, return_url: str) -> dict[str, Any]:
-    """The deep link; once it is done the user is led back, not left in the portal."""
-    data: dict[str, Any] = {
-        "type": flow,
-        "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
-    }
-    if flow != "payment_method_update":
+    def _about(self, flow: str, subscription: Subscription | None) -> Json | None:
+        """Stripe's parameters of a flow about a subscription; None for one about the customer."""
+        if flow in _OF_A_CUSTOMER:
+            return None
         if subscription is None or not subscription.is_live:
             raise SubscriptionRefused("there is no subscription", action="checkout", remedy="start a checkout first")
-        if flow == "subscription_update":
-            _refuse_unless_changeable(subscription)
-        data[flow] = {"subscription": subscription.id}
-    return data
+        match flow:
+            case "subscription_cancel":
+                _refuse_unless_cancelable(subscription)
+            case "subscription_pause":
+                self._refuse_unless_pausable(subscription)
+            case _:
+                self._refuse_unless_plans_change()
+                _refuse_unless_changeable(subscription)
+        return {"subscription": subscription.id}
+
+    def _confirmed(self, owner: str, change: ExactChange, wait: timedelta) -> Json:
+        """
+        Stripe's parameters of one exact change, which a preview would quote.
+
+        The portal takes the plans of its configuration, and other seats where the plans file lets it.
+        """
+        meant = self._quotes.meant(
+            owner, change.plan, interval=change.interval, seats=change.seats, addons=None, wait=wait
+        )
+        self._refuse_unless_plans_change(change.plan)
+        _refuse_unless_changeable(meant.subscription)
+        if meant.after.seats != meant.before.seats and not self._catalog.portal.change_seats:
+            raise _not_in_portal(f"the portal does not change {meant.before.seats} seats to {meant.after.seats}")
+        discount = discounts.choose(
+            self._gateway,
+            promotion_code=change.promotion_code,
+            coupon=change.coupon,
+            customer_id=meant.subscription.customer,
+        )
+        asked: Json = {"subscription": meant.subscription.id, "items": self._quotes.items(meant)}
+        return asked | ({"discounts": [discount]} if discount is not None else {})
+
+    def _refuse_unless_plans_change(self, plan: str | None = None) -> None:
+        offered = [each.key for each in self._catalog.plans_in_portal]
+        if not offered:
+            raise _not_in_portal("plans are not changed in the portal")
+        if plan is not None and plan not in offered:
+            raise _not_in_portal(f"plan {plan!r} is not offered in the portal")
+
+    def _refuse_unless_pausable(self, subscription: Subscription) -> None:
+        """As the API would refuse it, read from Stripe; and of several items the portal does no more than cancel."""
+        if not self._catalog.portal.pause:
+            raise SubscriptionRefused(
+                "nothing is paused in the portal",
+                action="pause",
+                remedy="use `billing.pause`, or let the plans file's [portal] pause",
+            )
+        standing = parse.standing(self._gateway.retrieve_subscription(subscription.id))
+        if steps.to_stop(standing) is None:
+            raise SubscriptionRefused(
+                f"subscription {subscription.id} is paused already", action="resume", remedy="resume it"
+            )
+        if len(standing.subscription.items) != 1:
+            raise SubscriptionRefused(
+                f"the portal cannot pause subscription {subscription.id}, which has several items",
+                action="pause",
+                remedy="use `billing.pause`",
+            )
+
+    def _refusal(self, flow: str, about: Json | None, error: StripeNotFound | StripeRejected) -> BillingError:
+        """What Stripe's refusal of a deep link means: it knows better than the database how things stand."""
+        if (refused := discounts.refusal(error)) is not None:
+            return refused
+        if about is not None:
+            try:
+                current = parse.subscription(self._gateway.retrieve_subscription(about["subscription"]))
+                self._about("subscription_update" if flow == _CONFIRM else flow, current)
+            except SubscriptionRefused as as_it_is:
+                return as_it_is
+        return SubscriptionRefused(
+            f"Stripe does not open the portal for {flow}: {error.message}",
+            action="contact_us",
+            remedy="run `paidup catalog push`: the portal at Stripe may not be the plans file's",
+        )
+
+
+def _flow_data(flow: str, about: Json | None, return_url: str) -> Json:
+    """The deep link; once it is done the user is led back, not left in the portal."""
+    data: Json = {"type": flow, "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}}}
+    return data if about is None else data | {flow: about}
+
+
+def _refuse_unless_cancelable(subscription: Subscription) -> None:
+    """Stripe opens nothing to cancel what ends anyway, nor what is under a schedule."""
+    if subscription.is_canceling:
+        raise _ends_anyway(subscription)
+    if subscription.schedule is not None:
+        raise _another_is_planned()
 
 
 def _refuse_unless_changeable(subscription: Subscription) -> None:
@@ -111,14 +235,36 @@ def _refuse_unless_changeable(subscription: Subscription) -> None:
 
     See https://docs.stripe.com/customer-management#customer-portal-limitations
     """
+    if subscription.is_canceling:
+        raise _ends_anyway(subscription)
     if subscription.schedule is not None:
-        raise SubscriptionRefused("another change is planned", action="undo_change", remedy="take it back first")
+        raise _another_is_planned()
     if subscription.collection_method != "charge_automatically" or len(subscription.items) != 1:
         raise SubscriptionRefused(
             f"the portal cannot change subscription {subscription.id}",
             action="contact_us",
             remedy="change it with `billing.preview_change`, or in Stripe's Dashboard",
         )
+
+
+def _ends_anyway(subscription: Subscription) -> SubscriptionRefused:
+    return SubscriptionRefused(
+        f"subscription {subscription.id} is going to end",
+        action="resume",
+        remedy="take the cancellation back first",
+    )
+
+
+def _another_is_planned() -> SubscriptionRefused:
+    return SubscriptionRefused("another change is planned", action="undo_change", remedy="take it back first")
+
+
+def _not_in_portal(message: str) -> SubscriptionRefused:
+    return SubscriptionRefused(
+        message,
+        action="change_plan",
+        remedy="use `billing.preview_change`, or let the plans file's [portal] do it, and run `paidup catalog push`",
+    )
 
 
 def _no_customer(owner: str) -> CustomerNotFound:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,6 +46,17 @@ HOLDS_FOR = timedelta(minutes=30)
 _NOTHING_UPCOMING = "invoice_upcoming_none"
 _NO_ADDRESS = "customer_tax_location_invalid"
 _NOT_OF_ITEMS = ("discounts", "payment_behavior", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A change of the owner's subscription: the object at Stripe, the item that is its plan, and the terms."""
+
+    body: dict[str, Any]
+    subscription: Subscription
+    item: SubscriptionItem
+    before: Terms
+    after: Terms
 
 
 class Quotes:
@@ -87,6 +99,34 @@ class Quotes:
         Raises UnknownPlan, UnknownInterval, InvalidSeats, UnknownAddon, InvalidQuantity, PlanNotForSale,
         SubscriptionRefused, DiscountRefused, StripeError.
         """
+        meant = self.meant(owner, plan_key, interval=interval, seats=seats, addons=addons, wait=wait)
+        subscription = meant.subscription
+        discount = discounts.choose(
+            self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=subscription.customer
+        )
+        when = timing(meant.before, meant.after, self._catalog, trialing=subscription.is_trialing)
+        params: dict[str, Any] = {"items": self.items(meant), "proration_behavior": "none"}
+        if discount is not None:
+            present = [{"discount": parse.reference(each)} for each in meant.body.get("discounts") or []]
+            params["discounts"] = [*present, discount]
+        return self._quote(owner, meant, when, params, promotion_code)
+
+    def meant(
+        self,
+        owner: str,
+        plan_key: str,
+        *,
+        interval: str | None,
+        seats: int | None,
+        addons: Mapping[str, int] | None,
+        wait: timedelta,
+    ) -> Meant:
+        """
+        The change that is asked for, held against the plans file and how the owner's subscription stands at Stripe.
+
+        Raises UnknownPlan, UnknownInterval, InvalidSeats, UnknownAddon, InvalidQuantity, PlanNotForSale,
+        SubscriptionRefused, StripeError.
+        """
         check_owner(owner)
         if not self._catalog.has(plan_key):
             known = ", ".join(each.key for each in self._catalog.plans)
@@ -119,20 +159,12 @@ class Quotes:
                 f"the subscription is in {subscription.currency}, {plan.name} is sold in {price.currency}",
                 remedy="cancel it, then start a checkout for the new plan",
             )
-        discount = discounts.choose(
-            self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=subscription.customer
-        )
-        meant = item_changes.wanted(subscription, item, before, after, self._catalog)
-        ids = price_ids(self._gateway, item_changes.prices_of(meant))
-        when = timing(before, after, self._catalog, trialing=subscription.is_trialing)
-        params: dict[str, Any] = {
-            "items": item_changes.item_changes(meant, ids),
-            "proration_behavior": "none",
-        }
-        if discount is not None:
-            present = [{"discount": parse.reference(each)} for each in body.get("discounts") or []]
-            params["discounts"] = [*present, discount]
-        return self._quote(owner, body, item, before, after, when, params, promotion_code)
+        return Meant(body, subscription, item, before, after)
+
+    def items(self, meant: Meant) -> list[dict[str, Any]]:
+        """The elements of Stripe's `items` that it takes. Raises PlanNotForSale, StripeError."""
+        wanted = item_changes.wanted(meant.subscription, meant.item, meant.before, meant.after, self._catalog)
+        return item_changes.item_changes(wanted, price_ids(self._gateway, item_changes.prices_of(wanted)))
 
     def running(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
         """The owner's subscription in a group, or the only one; of one bought a moment ago nobody may have told us."""
@@ -224,15 +256,12 @@ class Quotes:
     def _quote(
         self,
         owner: str,
-        body: dict[str, Any],
-        item: SubscriptionItem,
-        before: Terms,
-        after: Terms,
+        meant: Meant,
         when: When,
         params: dict[str, Any],
         promotion_code: str | None,
     ) -> Quote:
-        subscription, later = parse.subscription(body), dict(params)
+        subscription, item, later = meant.subscription, meant.item, dict(params)
         today: dict[str, Any] | None = None
         if when == "now" and not subscription.is_trialing:
             _refuse_unless_charged(subscription)
@@ -247,8 +276,8 @@ class Quotes:
             id=uuid.uuid4().hex,
             owner=owner,
             subscription=subscription.id,
-            before=before,
-            after=after,
+            before=meant.before,
+            after=meant.after,
             when=when,
             effective_at=item.current_period_end if when == "period_end" else None,
             currency=subscription.currency,
@@ -261,7 +290,7 @@ class Quotes:
             expires_at=self._clock() + HOLDS_FOR,
             promotion_code=promotion_code.strip() if promotion_code else None,
         )
-        self._store(quote, body, item, params)
+        self._store(quote, meant.body, item, params)
         return quote
 
     def _preview(self, subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:

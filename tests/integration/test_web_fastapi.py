@@ -31,7 +31,19 @@ WEBHOOK = host.WEBHOOK_PATH
 PROBLEM = "application/problem+json"
 MANAGED = [
     f"/billing/{each}"
-    for each in ("checkout", "portal", "portal/payment-method", "cancel", "resume", "pause", "pay", "pay/retry")
+    for each in (
+        "checkout",
+        "portal",
+        "portal/customer",
+        "portal/payment-method",
+        "portal/subscription-pause",
+        "portal/subscription-update-confirm",
+        "cancel",
+        "resume",
+        "pause",
+        "pay",
+        "pay/retry",
+    )
 ]
 """Where only who may manage billing may post, from the app's own pages."""
 
@@ -467,6 +479,31 @@ class TestOwnThingsOnly:
         assert user.post("/billing/portal").headers["location"].startswith(stripe.url)
         as_program = user.post("/billing/portal/payment-method", headers={"Accept": "application/json"})
         assert as_program.json()["url"].startswith(stripe.url)
+
+    def test_the_portal_opens_at_the_billing_details(self, user: httpx.Client) -> None:
+        subscribe(user)
+        opened = httpx.get(user.post("/billing/portal/customer").headers["location"], follow_redirects=True)
+        assert "save-details" in opened.text
+
+    def test_the_portal_opens_at_one_change_for_a_form_and_for_a_program(self, user: httpx.Client) -> None:
+        subscribe(user)
+        path = "/billing/portal/subscription-update-confirm"
+        form = user.post(path, data={"plan": "pro", "interval": "year", "seats": "", "promotion_code": ""})
+        assert "$290.00" in httpx.get(form.headers["location"], follow_redirects=True).text
+        program = user.post(path, json={"plan": "basic"})
+        assert "$9.00" in httpx.get(program.json()["url"], follow_redirects=True).text
+
+    def test_a_change_in_the_portal_names_keys_and_numbers_alone(self, user: httpx.Client) -> None:
+        """No price, and no code where buyers may type none."""
+        subscribe(user)
+        path = "/billing/portal/subscription-update-confirm"
+        for more in ({"price": "price_1"}, {"coupon": "half"}, {"promotion_code": "HALF"}, {"seats": "0"}):
+            problem(user.post(path, data={"plan": "basic"} | more), 422, "invalid_request")
+
+    def test_a_pause_in_the_portal_is_refused_with_the_way_on_where_it_is_off(self, user: httpx.Client) -> None:
+        subscribe(user)
+        found = problem(user.post("/billing/portal/subscription-pause"), 409, "subscription_refused")
+        assert found["action"] == "pause"
 
 
 class TestGate:

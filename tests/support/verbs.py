@@ -271,6 +271,11 @@ VERBS: dict[str, Verb] = {
     "return from Checkout": Verb("finish_checkout", a_paid_page, lambda b, f: b.finish_checkout(OWNER, f["session"])),
     "portal": Verb("portal", a_subscriber, lambda b, _: b.portal(OWNER)),
     "portal at the end": Verb("portal", a_subscriber, lambda b, _: b.portal(OWNER, flow="subscription_cancel")),
+    "portal at one change": Verb(
+        "portal",
+        a_subscriber,
+        lambda b, _: b.portal(OWNER, flow="subscription_update_confirm", plan="pro", interval="year"),
+    ),
     "invoice": Verb("invoice_page", a_subscriber, lambda b, f: b.invoice_page(OWNER, f["invoice"])),
     "upcoming invoice": Verb("upcoming_invoice", a_subscriber, lambda b, _: b.upcoming_invoice(OWNER)),
     "preview": Verb("preview_change", a_subscriber, lambda b, _: b.preview_change(OWNER, "team", seats=3)),

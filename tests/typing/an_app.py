@@ -72,6 +72,7 @@ def selling(owner: str) -> None:
     assert_type(checkout.url, str | None)
     assert_type(billing.finish_checkout(owner, "cs_1", wait=timedelta(seconds=1)), Checkout)
     assert_type(billing.portal(owner), str)
+    assert_type(billing.portal(owner, flow="subscription_update_confirm", plan="pro", interval="year", seats=2), str)
 
 
 def ending(owner: str) -> None:

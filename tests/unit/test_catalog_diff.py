@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from paidup.catalog import diff
 from paidup.catalog.diff import Step
-from paidup.core.catalog import Catalog, Plan, PlanPrice
+from paidup.core.catalog import Catalog, Plan, PlanPrice, PortalTerms
 
 FREE = Plan("free", "Free")
 MARK = {"paidup_plan": "pro"}
@@ -174,6 +175,19 @@ def test_the_portal_offers_a_change_between_plans_of_one_group() -> None:
     (step,) = portal(a_plan(), a_plan("max"))
     update = step.params["features"]["subscription_update"]
     assert [each["prices"] for each in update["products"]] == [["price_1"], ["price_2"]]
+
+
+def test_the_portal_has_what_the_plans_file_switches_on() -> None:
+    def features(**terms: bool) -> Any:
+        catalog = replace(a_catalog(a_plan(), a_plan("max")), portal=PortalTerms(**terms))
+        (step,) = diff.portal(catalog, None, {"pro_month": "price_1", "max_month": "price_2"})
+        return step.params["features"]
+
+    assert features()["subscription_pause"] == {"enabled": False}
+    assert features(pause=True)["subscription_pause"] == {"enabled": True, "duration": {"type": "indefinite"}}
+    assert features()["subscription_update"]["default_allowed_updates"] == ["price"]
+    assert features(change_seats=True)["subscription_update"]["default_allowed_updates"] == ["price", "quantity"]
+    assert features(change_plans=False)["subscription_update"] == {"enabled": False}
 
 
 @pytest.mark.parametrize("plans", [(a_plan(),), (a_plan(), a_plan("max", group="addons"))])

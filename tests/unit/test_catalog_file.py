@@ -89,6 +89,11 @@ def test_every_contradiction_is_told_at_once() -> None:
     }
 
 
+def test_seats_are_not_changed_where_plans_are_not() -> None:
+    text = GOOD + "\n[portal]\nchange_plans = false\nchange_seats = true\n"
+    assert set(problems_of(text)) == {"portal.change_seats"}
+
+
 @pytest.mark.hazard(60)
 @pytest.mark.parametrize("amount", ["0", "-1", "29.5", "true", "100000000"])
 def test_an_amount_is_a_positive_whole_number_of_minor_units(amount: str) -> None:

@@ -227,21 +227,31 @@ def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
             "mode": "at_period_end",
             "cancellation_reason": {"enabled": True, "options": list(_REASONS)},
         },
+        "subscription_pause": {"enabled": False},
         "subscription_update": {"enabled": False},
     }
-    plans = _plans_sold(catalog)
-    # One configuration serves every customer: with several groups it would offer plans of another group as a change.
-    if catalog.portal.change_plans and len(plans) > 1 and len({plan.group for plan in plans}) == 1:
+    if catalog.portal.pause:
+        features["subscription_pause"] = {"enabled": True, "duration": {"type": "indefinite"}}
+    if plans := catalog.plans_in_portal:
+        seats = catalog.portal.change_seats
         features["subscription_update"] = {
             "enabled": True,
-            "default_allowed_updates": ["price"],
+            "default_allowed_updates": ["price", "quantity"] if seats else ["price"],
             "proration_behavior": "always_invoice",
-            "products": [
-                {"product": product_id(plan), "prices": [price_ids[each.lookup_key] for each in plan.prices]}
-                for plan in plans[:10]  # Stripe shows at most ten
-            ],
+            "products": [_in_portal(plan, price_ids, seats=seats) for plan in plans],
         }
     return features
+
+
+def _in_portal(plan: Plan, price_ids: Mapping[str, str], *, seats: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "product": product_id(plan),
+        "prices": [price_ids[each.lookup_key] for each in plan.prices],
+    }
+    if seats:
+        low, high = (plan.seats.min, plan.seats.max) if plan.seats else (1, 1)
+        shown["adjustable_quantity"] = {"enabled": True, "minimum": low, "maximum": high}
+    return shown
 
 
 def _covers(found: Any, wanted: Any) -> bool:

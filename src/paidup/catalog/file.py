@@ -12,7 +12,9 @@ tax_ids = true                     # businesses may give theirs
 repeated_trial = "cancel"          # or "bill", or "keep"; with PAIDUP_TRIAL_KEY
 
 [portal]
-change_plans = false               # only in your own pages, by quotes; the default is true
+change_plans = true                # false: only in your own pages, by quotes
+change_seats = false               # with change_plans, within the plans' bounds
+pause = false                      # until somebody resumes it
 
 [features.reports]
 name = "Reports"

@@ -34,6 +34,10 @@ def problems_of(file: PlansFile) -> list[Problem]:
             if _KEY.fullmatch(key) is None:
                 where, remedy = f"{section}.{key}", "use a-z, 0-9, _ and -, beginning with a letter"
                 problems.append(Problem(where, "is not a key", remedy))
+    if file.portal.change_seats and not file.portal.change_plans:
+        problems.append(
+            Problem("portal.change_seats", "needs change_plans, which is false", "change both there, or neither")
+        )
     for key, plan in file.plans.items():
         problems += _plan_problems(f"plans.{key}", plan, file)
     for key, addon in file.addons.items():

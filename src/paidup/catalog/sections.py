@@ -95,6 +95,8 @@ class PortalSection(_Strict):
     """What owners may do in Stripe's portal."""
 
     change_plans: bool = True
+    change_seats: bool = False
+    pause: bool = False
 
 
 class PlansFile(_Strict):

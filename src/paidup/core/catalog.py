@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+_SHOWN_IN_PORTAL = 10
+"""The most products that Stripe's portal shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -79,9 +82,12 @@ class PortalTerms:
 
     `change_plans` between the plans of one group: at once, less too, which is given back as a credit. Stripe has no
     other way between products; quotes and what `changes` says about pairs of plans are the app's own pages alone.
+    `change_seats` as well, within the plans' bounds. `pause` a subscription: at once, until somebody resumes it.
     """
 
     change_plans: bool = True
+    change_seats: bool = False
+    pause: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,15 @@ class Catalog:
     portal: PortalTerms = PortalTerms()
     addons: tuple[Addon, ...] = ()
     credits: Mapping[str, CreditName] = field(default_factory=dict)
+
+    @property
+    def plans_in_portal(self) -> tuple[Plan, ...]:
+        """The plans between which owners change in Stripe's portal; none where it changes nothing."""
+        sold = tuple(each for each in self.plans if not each.is_free)
+        # One configuration serves every customer: with several groups it would offer another group's plans as a change.
+        if not self.portal.change_plans or len(sold) < 2 or len({each.group for each in sold}) > 1:
+            return ()
+        return sold[:_SHOWN_IN_PORTAL]
 
     def has(self, key: str) -> bool:
         """Is there such a plan?"""

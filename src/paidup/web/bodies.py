@@ -45,16 +45,21 @@ class CancelBody(GroupBody):
     comment: str = Field(default="", max_length=LONGEST_COMMENT)
 
 
-class PreviewBody(BaseModel):
-    """Everything a browser may say about a change; what is left out, or left empty in a form, stays as it is."""
+class PortalChangeBody(BaseModel):
+    """A change that Stripe's portal asks to confirm; what is left out, or left empty in a form, stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
     plan: str = Field(min_length=1, max_length=40)
     interval: str = Field(default="", max_length=10)
     seats: Literal[""] | Annotated[int, Field(ge=1, le=100_000)] | None = None
-    addons: Addons = Field(default={}, max_length=100)
     promotion_code: str = Field(default="", max_length=100)
+
+
+class PreviewBody(PortalChangeBody):
+    """Everything a browser may say about a change."""
+
+    addons: Addons = Field(default={}, max_length=100)
 
 
 class ChangeBody(BaseModel):

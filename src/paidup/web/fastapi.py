@@ -37,7 +37,16 @@ from paidup.errors import (
     PaymentFailed,
 )
 from paidup.web import problems
-from paidup.web.bodies import CancelBody, ChangeBody, CheckoutBody, GroupBody, PauseBody, PreviewBody, of_form
+from paidup.web.bodies import (
+    CancelBody,
+    ChangeBody,
+    CheckoutBody,
+    GroupBody,
+    PauseBody,
+    PortalChangeBody,
+    PreviewBody,
+    of_form,
+)
 from paidup.web.origin import check_origin
 from paidup.web.owner import Owner
 from paidup.web.views import (
@@ -241,6 +250,28 @@ class BillingRoutes:
         @router.post("/portal/subscription-update", name="billing_portal_subscription_update")
         async def subscription_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             return _go(request, await self._async.portal(owner.id, flow="subscription_update"))
+
+        @router.post("/portal/customer", name="billing_portal_customer")
+        async def customer_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id, flow="customer_update"))
+
+        @router.post("/portal/subscription-pause", name="billing_portal_subscription_pause")
+        async def subscription_pause(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            return _go(request, await self._async.portal(owner.id, flow="subscription_pause"))
+
+        @router.post("/portal/subscription-update-confirm", name="billing_portal_subscription_update_confirm")
+        async def update_confirm(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, PortalChangeBody)
+            self._refuse_unwanted_codes(asked.promotion_code)
+            url = await self._async.portal(
+                owner.id,
+                flow="subscription_update_confirm",
+                plan=asked.plan,
+                interval=asked.interval or None,
+                seats=asked.seats or None,
+                promotion_code=asked.promotion_code or None,
+            )
+            return _go(request, url)
 
         @router.post("/change/preview", name="billing_change_preview")
         async def preview_change(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:

@@ -59,6 +59,7 @@ _ACTIONS = {
     ),
     "update_payment_method": ("There is no card to charge", "Add one in the billing portal, then resume."),
     "pause_collection": ("This cannot be stopped", "Your payments can be paused instead."),
+    "pause": ("This is paused here", "Pause it in your billing settings instead."),
     "plan_change": ("A change of plan is planned", "It was arranged with us by hand. Write to us to change it."),
     "undo_change": ("Another change is planned already", "Undo it first, then choose again."),
     "nothing_to_change": ("That is what you have", "Choose another plan, another interval or more seats."),
