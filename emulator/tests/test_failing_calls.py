@@ -170,3 +170,20 @@ def test_a_fault_that_makes_no_sense_is_refused(shop: Shop, sent: dict[str, Any]
     answer = shop.pages.post("/_emulator/faults", json={"path": "/v1/*", **sent})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, named)
     assert shop.pages.get("/_emulator/faults").json()["faults"] == []
+
+
+def test_a_failure_of_work_that_had_begun_is_kept_under_its_key(shop: Shop) -> None:
+    """[DOC] api/idempotent_requests: the result of the first request, errors too, once it began to execute."""
+    for kept in (True, False):
+        shop.emulator.fail_next("/v1/customers", status=400, method="POST", kept=kept)
+        key = {"Idempotency-Key": f"kept-{kept}"}
+        answers = [shop.http("POST", "/v1/customers", data={"name": "Ada"}, headers=key) for _ in range(2)]
+        assert [each.status_code for each in answers] == ([400, 400] if kept else [400, 200])
+        assert ("Idempotent-Replayed" in answers[1].headers) == kept
+
+
+def test_what_is_not_kept_at_stripe_is_not_kept_here(shop: Shop) -> None:
+    asked: Any
+    for asked in ({"status": 429}, {"status": 409}, {"after_work": True}, {"timeout": 1.0}):
+        with pytest.raises(Exception, match="kept"):
+            shop.emulator.fail_next("/v1/customers", **{"status": 400, "kept": True, **asked})

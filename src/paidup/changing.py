@@ -44,7 +44,6 @@ from paidup.stripe_api.gateway import Gateway
 
 _SETTLED = timedelta(minutes=2)
 """After this long nothing of an interrupted call is on its way to Stripe any more."""
-_IN_USE = "idempotency_key_in_use"
 
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
@@ -254,7 +253,7 @@ class Changing:
             try:
                 return self._gateway.update_subscription(row.subscription_id, row.params, idempotency_key=key)
             except StripeUnavailable as error:
-                if error.stripe_code != _IN_USE or monotonic() >= deadline:
+                if error.stripe_code != idempotency.IN_USE or monotonic() >= deadline:
                     raise  # the claim stays: the same call finds out, with the same key
                 sleep(_POLL_SECONDS)  # the other click is at it
             except (StripeRejected, StripeNotFound) as error:

@@ -4,25 +4,33 @@ Giving back what is left of a period that was paid for, once, when a subscriptio
 The amount is Stripe's own proration, with its taxes and discounts, and never more than what was paid for the period
 and is still there. It is written on the subscription before that ends: nothing can be prorated afterwards, and whoever
 repeats the call finds it there. Refunds that were made bear the subscription's id.
+
+Each try at a charge has an idempotency key of its own, which names no amount: two clicks that computed different ones
+must not both be served. A refusal that Stripe would repeat for a day is followed by another try, which is noted beside
+the amount; the note is written under the key of the try before, so that nobody who still holds that key can refund with
+it. So whoever reads a number knows that all tries before it are over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from paidup.core import parse
 from paidup.core.subscription import Subscription
-from paidup.errors import StripeNotFound, StripeRejected, SubscriptionRefused
+from paidup.errors import StripeNotFound, StripeRejected, StripeUnavailable, SubscriptionRefused
 from paidup.invoices import PAYMENTS
+from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 
 Json = dict[str, Any]
 
 _KEY = "paidup_refund"
 """Metadata key: on a subscription what is to be given back and since when, on a refund the subscription."""
+_LONGEST_NOTE = 500
+"""What Stripe takes as the value of a metadata key."""
 _IN_TIME = timedelta(hours=1)
 """How long after it was noted the subscription must have ended for it to count: what was left then was about that."""
 _SAME_MOMENT = timedelta(hours=1)
@@ -48,6 +56,37 @@ class _Payment:
     """What has not been refunded of it, in minor units."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """
+    What is written on a subscription: `amount@since`, and how often a charge was refused: `@charge:tries`.
+
+    A note of an earlier call may be written over a later one: what is lost is how often something was refused. The key
+    of such a try is answered with its refusal, which counts anew.
+    """
+
+    amount: int
+    since: int
+    tries: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str) -> _Note | None:
+        """None for what is no note."""
+        amount, _, rest = text.partition("@")
+        since, *tries = rest.split("@")
+        if not (amount.isdecimal() and since.isdecimal()):
+            return None
+        counted = (each.rpartition(":") for each in tries)
+        return cls(int(amount), int(since), {charge: int(n) for charge, _, n in counted if n.isdecimal()})
+
+    def after_refusal(self, charge: str) -> _Note:
+        """With one more try at a charge."""
+        return replace(self, tries={**self.tries, charge: self.tries.get(charge, 0) + 1})
+
+    def __str__(self) -> str:
+        return "@".join([f"{self.amount}@{self.since}", *(f"{charge}:{n}" for charge, n in self.tries.items())])
+
+
 class Refunding:
     """Computes and gives back what is unused."""
 
@@ -61,7 +100,7 @@ class Refunding:
     def note(self, subscription: Subscription) -> None:
         """Write down what is to be given back, before the subscription ends. Raises StripeError."""
         amount, since = self._unused(subscription)
-        self._gateway.update_subscription(subscription.id, {"metadata": {_KEY: f"{amount}@{since}"}})
+        self._gateway.update_subscription(subscription.id, {"metadata": {_KEY: str(_Note(amount, since))}})
 
     def give_back(self, subscription: Subscription) -> list[str]:
         """
@@ -69,18 +108,19 @@ class Refunding:
 
         Raises SubscriptionRefused when nothing was noted before it ended; StripeError.
         """
-        wanted = _noted(subscription)
-        if wanted is None:
+        note = _noted(subscription)
+        if note is None:
             raise SubscriptionRefused(
                 f"subscription {subscription.id} ended without a refund",
                 action="contact_us",
                 remedy="nothing can be prorated any more: refund its last payment at Stripe",
             )
         charges: list[str] = []
+        wanted = note.amount
         for payment in self._payments(subscription) if wanted else ():
             done = self._done(payment, subscription)
             if not done and (part := min(wanted, payment.left)):
-                self._refund(payment, part, subscription)
+                self._refund(payment, part, subscription, note)
                 done = part
             if done:
                 wanted -= done
@@ -131,24 +171,55 @@ class Refunding:
             if (refund.get("metadata") or {}).get(_KEY) == subscription.id
         )
 
-    def _refund(self, payment: _Payment, amount: int, subscription: Subscription) -> None:
+    def _refund(self, payment: _Payment, amount: int, subscription: Subscription, note: _Note) -> None:
         params = {
             "payment_intent": payment.intent,
             "amount": amount,
             "reason": "requested_by_customer",
             "metadata": {_KEY: subscription.id},
         }
+        key = _key(subscription, payment, note)
         try:
-            self._gateway.create_refund(params, idempotency_key=f"paidup-refund-{subscription.id}-{payment.charge}")
-        except StripeRejected:
-            if not self._done(payment, subscription):  # otherwise another click was faster
+            self._gateway.create_refund(params, idempotency_key=key)
+        except StripeRejected as error:
+            if self._done(payment, subscription):
+                return  # another click was faster
+            if error.stripe_code == idempotency.REUSED:
+                raise StripeUnavailable(
+                    "another refund of this payment is under way, or was refused a moment ago",
+                    remedy="try again in a minute",
+                    stripe_code=error.stripe_code,
+                ) from error
+            self._begin_anew(payment, subscription, note, key)
+            raise
+
+    def _begin_anew(self, payment: _Payment, subscription: Subscription, note: _Note, key: str) -> None:
+        """
+        Note that the next try is another one, once the key of this one can refund nothing any more.
+
+        Stripe may have kept its refusal under the key, which is used up then. If it has not, this call uses it up.
+        """
+        value = str(note.after_refusal(payment.charge))
+        if len(value) > _LONGEST_NOTE:
+            return
+        params = {"metadata": {_KEY: value}}
+        try:
+            self._gateway.update_subscription(subscription.id, params, idempotency_key=key)
+        except StripeRejected as error:
+            if error.stripe_code != idempotency.REUSED:
                 raise
+            self._gateway.update_subscription(subscription.id, params)
 
 
-def _noted(subscription: Subscription) -> int | None:
+def _key(subscription: Subscription, payment: _Payment, note: _Note) -> str:
+    tries = note.tries.get(payment.charge, 0)
+    return f"paidup-refund-{subscription.id}-{payment.charge}" + (f"-{tries}" if tries else "")
+
+
+def _noted(subscription: Subscription) -> _Note | None:
     """What was to be given back when it ended."""
-    amount, _, since = subscription.metadata.get(_KEY, "").partition("@")
-    if not (amount.isdecimal() and since.isdecimal()) or subscription.ended_at is None:
+    note = _Note.read(subscription.metadata.get(_KEY, ""))
+    if note is None or subscription.ended_at is None:
         return None
-    in_time = abs(subscription.ended_at.timestamp() - int(since)) <= _IN_TIME.total_seconds()
-    return int(amount) if in_time or int(amount) == 0 else None
+    in_time = abs(subscription.ended_at.timestamp() - note.since) <= _IN_TIME.total_seconds()
+    return note if in_time or note.amount == 0 else None

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import stripe as sdk
 
-from paidup import Billing, InvalidRequest, StripeRejected, SubscriptionRefused, Unused
+from paidup import (
+    Billing,
+    InvalidRequest,
+    StripeError,
+    StripeRejected,
+    StripeUnavailable,
+    Subscription,
+    SubscriptionRefused,
+    Unused,
+)
 from paidup.catalog import file
+from paidup.core import parse
+from paidup.refunding import Refunding
 from stripe_emulator import Emulator
 from tests.conftest import PLANS, MakeBilling
 from tests.support.paying import pay
@@ -203,10 +215,112 @@ def test_what_stripe_does_not_refund_is_an_error_and_can_be_tried_again(
         subscriber.cancel(OWNER, when="now", refund_unused=True)
     assert refunds(client) == []
     stripe.clear_faults()
-    stripe.advance(seconds=300)
     assert subscriber.cancel(OWNER, when="now", refund_unused=True).has_ended
     (given,) = refunds(client)
     assert given in by_hand(subscriber, 2900)
+
+
+class TestRefused:
+    """H67: what Stripe refused, and would refuse for a day, is tried anew with another key; it goes back once."""
+
+    pytestmark = pytest.mark.hazard(67)
+
+    @pytest.fixture
+    def refused(self, subscriber: Billing, stripe: Emulator) -> Billing:
+        """There was too little in the account, say; by now there is enough."""
+        stripe.fail_next("/v1/refunds", status=400, method="POST", kept=True)
+        with pytest.raises(StripeRejected):
+            subscriber.cancel(OWNER, when="now", refund_unused=True)
+        return subscriber
+
+    def test_the_same_call_succeeds_once(self, refused: Billing, client: Any) -> None:
+        assert refunds(client) == []
+        for _ in range(3):
+            assert refused.cancel(OWNER, when="now", refund_unused=True).has_ended
+        (given,) = refunds(client)
+        assert given in by_hand(refused, 2900)
+
+    def test_clicks_at_once_succeed_once(self, refused: Billing, client: Any) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: refused.cancel(OWNER, when="now", refund_unused=True), range(4)))
+        assert len(refunds(client)) == 1
+
+    def test_it_may_be_refused_again_and_again(self, refused: Billing, stripe: Emulator, client: Any) -> None:
+        for _ in range(3):
+            stripe.fail_next("/v1/refunds", status=400, method="POST", kept=True)
+            with pytest.raises(StripeRejected):
+                refused.cancel(OWNER, when="now", refund_unused=True)
+        refused.cancel(OWNER, when="now", refund_unused=True)
+        assert len(refunds(client)) == 1
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_a_click_that_is_late_refunds_nothing_beside_a_new_try(
+        self, subscriber: Billing, stripe: Emulator, client: Any, kept: bool
+    ) -> None:
+        """It has read how things stood before the refusal, whether or not Stripe keeps that."""
+        subscriber.cancel(OWNER, when="now")
+        body = note_by_hand(client, 1900)
+        late = parse.subscription(body)
+        refunding = Refunding(subscriber.gateway)
+        stripe.fail_next("/v1/refunds", status=400, method="POST", kept=kept)
+        with pytest.raises(StripeRejected):
+            refunding.give_back(late)
+        with pytest.raises(StripeError):
+            refunding.give_back(late)
+        assert refunds(client) == []
+        subscriber.cancel(OWNER, when="now", refund_unused=True)
+        assert refunds(client) == [1900]
+
+    @pytest.mark.parametrize("after_work", [True, False])
+    def test_a_note_whose_answer_is_lost_is_no_obstacle(
+        self, subscriber: Billing, stripe: Emulator, client: Any, after_work: bool
+    ) -> None:
+        subscriber.cancel(OWNER, when="now")
+        note_by_hand(client, 1900)
+        stripe.fail_next("/v1/refunds", status=400, method="POST", kept=not after_work)
+        stripe.cut_next("/v1/subscriptions/*", method="POST", times=9, after_work=after_work)
+        with pytest.raises(StripeError):
+            subscriber.cancel(OWNER, when="now", refund_unused=True)
+        stripe.clear_faults()
+        if not after_work:
+            with pytest.raises(StripeRejected):
+                subscriber.cancel(OWNER, when="now", refund_unused=True)
+        subscriber.cancel(OWNER, when="now", refund_unused=True)
+        assert refunds(client) == [1900]
+
+    def test_two_who_computed_different_amounts_give_back_one(self, subscriber: Billing, client: Any) -> None:
+        subscriber.cancel(OWNER, when="now")
+        views = [parse.subscription(note_by_hand(client, amount)) for amount in (900, 901, 902, 903)]
+        refunding = Refunding(subscriber.gateway)
+
+        def click(view: Subscription) -> None:
+            with suppress(StripeUnavailable):
+                refunding.give_back(view)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(click, views))
+        assert len(refunds(client)) == 1
+
+    def test_charges_are_counted_each_by_itself(self, subscriber: Billing, stripe: Emulator, client: Any) -> None:
+        """The first of two payments is given back, the second refused, and given back later."""
+        quote = subscriber.preview_change(OWNER, "team", seats=3)
+        subscriber.change_plan(OWNER, quote.id)
+        stripe.fail_next("/v1/refunds", status=400, method="POST", nth=2, kept=True)
+        with pytest.raises(StripeRejected):
+            subscriber.cancel(OWNER, when="now", refund_unused=True)
+        assert len(refunds(client)) == 1
+        for _ in range(2):
+            subscriber.cancel(OWNER, when="now", refund_unused=True)
+        assert len(refunds(client)) == 2
+        (note,) = [each.metadata["paidup_refund"] for each in client.subscriptions.list({"status": "all"}).data]
+        assert note.count(":") == 1
+
+
+def note_by_hand(client: Any, amount: int) -> Any:
+    """As an earlier release noted it: the amount, and when it was computed; the subscription then."""
+    (found,) = client.subscriptions.list({"status": "all"}).data
+    noted = {"metadata": {"paidup_refund": f"{amount}@{found.ended_at}"}}
+    return client.subscriptions.update(found.id, noted).to_dict()
 
 
 def test_a_note_that_led_nowhere_counts_for_nothing_later(subscriber: Billing, stripe: Emulator, client: Any) -> None:

@@ -17,7 +17,7 @@ import httpx
 import stripe as sdk
 from sqlalchemy import select
 
-from paidup import Billing, ChangeNotPaid, PaymentNeedsUser, Settings
+from paidup import Billing, ChangeNotPaid, PaymentNeedsUser, Settings, StripeRejected
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, CreditBalance, OwnerMapping, StoredQuote, SyncTarget
 from paidup.models import Customer, Invoice, Subscription
@@ -135,6 +135,15 @@ def somebody_who_is_late(world: World) -> Facts:
     world.stripe.advance(to=subscription.current_period_end + timedelta(hours=2))
     world.billing.sync(OWNER)
     assert world.billing.open_invoice(OWNER) is not None
+    return facts
+
+
+def a_refund_that_was_refused(world: World) -> Facts:
+    """Their subscription has ended; Stripe would not give back what is left, and would now."""
+    facts = a_subscriber(world)
+    world.stripe.fail_next("/v1/refunds", status=400, method="POST", kept=True)
+    with suppress(StripeRejected):
+        world.billing.cancel(OWNER, when="now", refund_unused=True)
     return facts
 
 
@@ -301,6 +310,9 @@ VERBS: dict[str, Verb] = {
     "cancel a planned change": Verb("cancel", a_planned_change, lambda b, _: b.cancel(OWNER)),
     "cancel now": Verb("cancel", somebody_who_is_late, lambda b, _: b.cancel(OWNER, when="now")),
     "cancel and refund": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, when="now", refund_unused=True)),
+    "refund after all": Verb(
+        "cancel", a_refund_that_was_refused, lambda b, _: b.cancel(OWNER, when="now", refund_unused=True)
+    ),
     "unused": Verb("unused", a_subscriber, lambda b, _: b.unused(OWNER)),
     "resume": Verb("resume", somebody_who_cancels, lambda b, _: b.resume(OWNER)),
     "end a pause": Verb("resume", somebody_who_pauses, lambda b, _: b.resume(OWNER)),

@@ -234,17 +234,20 @@ class Emulator:
         code: Literal["rate_limit", "lock_timeout"] | None = None,
         reason: str | None = None,
         should_retry: bool | None = None,
+        kept: bool = False,
     ) -> None:
         """
         Let API calls to a path fail, from the `nth` on, `times` of them.
 
-        `after_work`: the work is done, its answer lost. `timeout`: hold the call so long, then cut the connection off.
+        `after_work`: the work is done, its answer lost. `kept`: the work had begun and failed, so that this is what the
+        call's idempotency key is answered with from then on. `timeout`: hold the call so long, then cut the connection
+        off.
         A 429 has a `code`, by default `rate_limit`, and that a `reason`: `global-rate` (the default), `endpoint-rate`,
         `global-concurrency`, `endpoint-concurrency`, `resource-specific`. The SDK repeats a `lock_timeout` and not a
         `rate_limit`, unless `should_retry` has Stripe say otherwise.
         """
         status_or_cut = {"status": status} if timeout is None else {"timeout": timeout}
-        limit = {"code": code, "reason": reason, "should_retry": should_retry}
+        limit = {"code": code, "reason": reason, "should_retry": should_retry, "kept": kept}
         self._add_fault(path_glob, method, nth, times, {**status_or_cut, **limit, "after_work": after_work})
 
     def slow_next(

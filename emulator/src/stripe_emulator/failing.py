@@ -31,7 +31,7 @@ async def fail(api: Api, call: Call, fault: Json) -> Response:
         return CutOff()
     if fault["status"] is None and answer is not None:
         return respond(answer)
-    return respond(api.failure(call, _error(fault)))
+    return respond(api.failed_work(call, _error(fault)) if fault.get("kept") else api.failure(call, _error(fault)))
 
 
 def does_its_work(fault: Json) -> bool:

@@ -28,6 +28,7 @@ def add_fault(
     nth: int = 1,
     times: int = 1,
     after_work: bool = False,
+    kept: bool = False,
     timeout: float | None = None,
     slow: float | None = None,
     code: str | None = None,
@@ -38,8 +39,9 @@ def add_fault(
     Let calls fail: the `nth` from now that matches `path` (a glob, as in `/v1/customers*`), `times` of them.
 
     `status` is the answer; `timeout` holds the call for that many seconds and then cuts the connection off instead.
-    `after_work`: the work is done and stored, only its answer is lost. `slow`: the answer takes that many seconds; with
-    no `status` it is the usual one. `code` and `reason` are those of a 429. `should_retry` is what
+    `after_work`: the work is done and stored, only its answer is lost. `kept`: the work had begun and failed, so that
+    the answer is kept under the call's idempotency key. `slow`: the answer takes that many seconds; with no `status` it
+    is the usual one. `code` and `reason` are those of a 429. `should_retry` is what
     `Stripe-Should-Retry` says, None for what Stripe would send.
     """
     return engine.store.add(
@@ -52,6 +54,7 @@ def add_fault(
             "skip": nth - 1,
             "times": times,
             "after_work": after_work,
+            "kept": kept,
             "timeout": timeout,
             "slow": slow,
             "code": code,

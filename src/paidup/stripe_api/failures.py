@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import stripe
 
 from paidup import errors
+from paidup.stripe_api import idempotency
 from paidup.stripe_api.budget import one_call
 
 _PERSONAL = ("email", "name", "phone")
@@ -50,7 +51,7 @@ def _ours(error: stripe.StripeError, what: str) -> errors.StripeError:
     ours = kind(
         f"could not {what}: {_explain(error)}",
         remedy=remedy,
-        stripe_code=error.code,
+        stripe_code=error.code or (idempotency.REUSED if isinstance(error, stripe.IdempotencyError) else None),
         param=getattr(error, "param", None),
         request_id=error.request_id,
     )

@@ -10,6 +10,11 @@ from datetime import timedelta
 LIFETIME = timedelta(hours=23)
 """Stripe keeps keys for at least a day; a call with an older one may do its work again."""
 
+REUSED = "idempotency_error"
+"""The code of our error when a key was used before with other parameters or for another call."""
+IN_USE = "idempotency_key_in_use"
+"""Stripe's code while the first call with a key is under way."""
+
 
 def key(purpose: str, intent: str, params: Mapping[str, object]) -> str:
     """

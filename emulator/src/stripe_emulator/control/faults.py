@@ -29,7 +29,8 @@ async def add_fault(request: Request, sent: Sent) -> Json:
     """
     Let calls fail: `path` (a glob), `method`, `nth`, `times`; with `status`, `timeout` or `slow`; `after_work`.
 
-    A 429 has a `code` and a `reason`; `should_retry` is what `Stripe-Should-Retry` says.
+    `kept`: the answer is kept under the call's idempotency key. A 429 has a `code` and a `reason`; `should_retry` is
+    what `Stripe-Should-Retry` says.
     """
     engine = engine_of(request)
     path, method = sent.needed("path"), sent.choice("method", METHODS)
@@ -38,9 +39,12 @@ async def add_fault(request: Request, sent: Sent) -> Json:
     status = None if "status" not in sent and slow is not None else sent.whole("status", 500, least=400, most=599)
     code, reason = sent.choice("code", failing.LIMIT_CODES), sent.choice("reason", failing.REASONS)
     after_work, should_retry = sent.flag("after_work") or False, sent.flag("should_retry")
+    kept = sent.flag("kept") or False
     sent.refuse_unread()
     if slow is not None and timeout is not None:
         raise invalid("A call is slow or times out, not both.", param="timeout")
+    if kept and (after_work or timeout is not None or status in (None, 409, 429)):
+        raise invalid("Only the answer of work that had begun and failed is kept: no 409 or 429.", param="kept")
     if status != 429 and (code or reason):
         raise invalid("code and reason are those of a 429.", param="code" if code else "reason")
     if code == "lock_timeout" and reason:
@@ -55,6 +59,7 @@ async def add_fault(request: Request, sent: Sent) -> Json:
                 nth=nth,
                 times=times,
                 after_work=after_work,
+                kept=kept,
                 timeout=timeout,
                 slow=slow,
                 code=code,

@@ -103,19 +103,41 @@ class Api:
         headers = {**self._headers(call, request_id), **error.headers}
         return Answer(error.status, pretty(error.envelope(request_id)), headers)
 
+    def failed_work(self, call: Call, error: ApiError) -> Answer:
+        """An error that comes after the work had begun: under a key it is the answer from then on."""
+        request_id = self._engine.ids.request_id(call.method)
+        key = call.idempotency_key if call.method == "POST" else None
+        if not key:
+            return self.failure(call, error, request_id)
+        try:
+            if (kept := self._replayed(call, key)) is not None:
+                return kept
+        except ApiError as reused:
+            return self.failure(call, reused, request_id)
+        body, mark = pretty(error.envelope(request_id)), idempotency.fingerprint(call.encoded)
+        with self._engine.transaction():
+            first = {"method": call.method, "path": call.path, "mark": mark, "request_id": request_id}
+            idempotency.keep(self._engine, key, status=error.status, body=body, **first)
+        return Answer(error.status, body, {**self._headers(call, request_id), **error.headers})
+
+    def _replayed(self, call: Call, key: str) -> Answer | None:
+        mark = idempotency.fingerprint(call.encoded)
+        kept = idempotency.replay(self._engine, key, call.method, call.path, mark)
+        if kept is None:
+            return None
+        headers = {
+            **self._headers(call, kept["request_id"]),
+            "Idempotent-Replayed": "true",
+            "Original-Request": kept["request_id"],
+        }
+        return Answer(kept["status"], kept["body"], headers)
+
     def _perform(self, call: Call, request_id: str) -> Answer:
         route, ids = self._router.match(call.method, call.path)
         key = call.idempotency_key if call.method == "POST" else None
         mark = idempotency.fingerprint(call.encoded)
-        if key:
-            kept = idempotency.replay(self._engine, key, call.method, call.path, mark)
-            if kept is not None:
-                headers = {
-                    **self._headers(call, kept["request_id"]),
-                    "Idempotent-Replayed": "true",
-                    "Original-Request": kept["request_id"],
-                }
-                return Answer(kept["status"], kept["body"], headers)
+        if key and (kept := self._replayed(call, key)) is not None:
+            return kept
         params = parse(route.params, translate(decode(call.encoded), route.params, call.version))
         body, status = self._work(call, route, ids, params, request_id, key, mark)
         return Answer(status, body, self._headers(call, request_id))
