@@ -8,7 +8,8 @@ at a time. No transaction is open while Stripe is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -47,6 +48,8 @@ _SETTLED = timedelta(minutes=2)
 
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_TRIES = 5
+"""How often a change is tried again when others, who have the same archived price, archived it in its middle."""
 
 
 class _Outdated(Exception):
@@ -343,15 +346,30 @@ class Changing:
             discounts=row.params.get("discounts"),
         )
         params = {"end_behavior": "release", "metadata": row.params["metadata"], "phases": phases}
+        archived = change_state.archived_prices(body)
         try:
-            # A schedule has to name what is there already, and Stripe takes no archived price: such a one is active for
-            # the moment of the call. It has no lookup key, so nothing of ours sells it, and it says what it is: whoever
-            # comes back after a crash archives it.
-            for price in change_state.archived_prices(body):
-                self._gateway.update_price(price, {"active": True, "metadata": change_state.ARCHIVED})
-            self._gateway.update_schedule(found["id"], params)
+            for last in (*[False] * (_TRIES if archived else 0), True):
+                # A schedule has to name what is there already, and Stripe takes no archived price: such a one is active
+                # for the moment of the call. It has no lookup key, so nothing of ours sells it, and it says what it is:
+                # whoever comes back after a crash archives it.
+                for price in archived:
+                    self._gateway.update_price(price, {"active": True, "metadata": change_state.ARCHIVED})
+                try:
+                    self._gateway.update_schedule(found["id"], params)
+                    return
+                except StripeRejected as error:
+                    # Somebody else who has this price was done with their own change in between, and archived it.
+                    if last or not self._is_inactive(error, archived):
+                        raise
+                sleep(_POLL_SECONDS * random.uniform(0.5, 3.0))  # so that two who met don't meet again
         finally:
             self._archive(body)
+
+    def _is_inactive(self, error: StripeRejected, prices: Sequence[str]) -> bool:
+        """Was that refused for one of these prices? Stripe names the parameter; the price itself tells as well."""
+        return (error.param or "").endswith("[price]") or any(
+            not self._gateway.retrieve_price(each)["active"] for each in prices
+        )
 
     def _archive(self, body: dict[str, Any]) -> None:
         for price in change_state.archived_prices(body):

@@ -21,6 +21,7 @@ from paidup import (
     PlanNotForSale,
     QuoteChanged,
     QuoteNotFound,
+    StripeRejected,
     Subscription,
     SubscriptionRefused,
     UnknownInterval,
@@ -203,6 +204,71 @@ def test_after_a_price_was_raised_its_subscribers_change_as_before(
     stripe.advance(days=31)
     dearer.sync(OWNER)
     assert held(known(dearer)) == ("basic", "month", 1)
+
+
+@pytest.fixture
+def two_of_an_old_price(billing: Billing, make_billing: MakeBilling) -> Billing:
+    """Two owners of a price that is archived since."""
+    for owner in (OWNER, OTHER):
+        subscribe(billing, owner=owner)
+        billing.sync(owner)
+    dearer = make_billing(catalog=file.loads(PLANS.read_text().replace("amount = 2900\n", "amount = 3900\n")))
+    dearer.push_catalog()
+    return dearer
+
+
+def test_two_subscribers_of_an_old_price_plan_less_in_the_same_moment(
+    two_of_an_old_price: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H58: one is done, and archives the price, while the other has it active and goes on a second later."""
+    billing = two_of_an_old_price
+    old = known(billing).items[0].price
+    quotes = {owner: billing.preview_change(owner, "basic").id for owner in (OWNER, OTHER)}
+    stripe.slow_next("/v1/prices/*", 1.0, method="POST")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda owner: billing.change_plan(owner, quotes[owner]), (OWNER, OTHER)))
+    for owner in (OWNER, OTHER):
+        planned = billing.scheduled_change(owner)
+        assert planned is not None
+        assert planned.after.plan == "basic"
+    price = client.v1.prices.retrieve(old)
+    assert (price.active, "paidup_archived" in price.metadata) == (False, False)
+
+
+def test_a_price_that_is_archived_again_and_again_is_given_up_for_now(
+    two_of_an_old_price: Billing, make_billing: MakeBilling, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    old = known(two_of_an_old_price).items[0].price
+    with a_go_between(stripe) as between:
+        billing = make_billing(catalog=two_of_an_old_price.catalog, api_base=between.url)
+        quote = billing.preview_change(OWNER, "basic").id
+
+        def archived_at_once(answer: bytes) -> bytes:
+            client.v1.prices.update(old, {"active": False})
+            return answer
+
+        between.change = archived_at_once
+        with pytest.raises(StripeRejected, match="inactive"):
+            billing.change_plan(OWNER, quote)
+        tries = [path for method, path in between.calls if method == "POST" and "/subscription_schedules/" in path]
+        assert len(tries) == 6
+        between.change = lambda answer: answer
+        billing.change_plan(OWNER, quote)
+        assert billing.scheduled_change(OWNER) is not None
+    assert not client.v1.prices.retrieve(old).active
+
+
+def test_what_is_refused_for_another_reason_is_not_tried_again(
+    two_of_an_old_price: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    with a_go_between(stripe) as between:
+        billing = make_billing(catalog=two_of_an_old_price.catalog, api_base=between.url)
+        quote = billing.preview_change(OWNER, "basic").id
+        stripe.fail_next("/v1/subscription_schedules/*", status=400, method="POST")
+        with pytest.raises(StripeRejected):
+            billing.change_plan(OWNER, quote)
+        tries = [path for method, path in between.calls if method == "POST" and "/subscription_schedules/" in path]
+        assert len(tries) == 1
 
 
 # at the period's end
