@@ -206,6 +206,19 @@ def test_everything_works_without_javascript(browser: Browser, starter_app: Star
     context.close()
 
 
+def test_billing_details_are_corrected_at_stripe_and_lead_back(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.go("/settings/billing")
+    ada.page.get_by_role("button", name="Billing details").click()
+    ada.page.get_by_label("Name").fill("Ada Lovelace Ltd")
+    ada.page.get_by_label("City").fill("London")
+    ada.page.get_by_role("button", name="Save").click()
+    ada.page.wait_for_url("**/settings/billing")
+    ada.page.get_by_role("button", name="Billing details").click()
+    expect(ada.page.get_by_label("Name")).to_have_value("Ada Lovelace Ltd")
+    expect(ada.page.get_by_label("City")).to_have_value("London")
+
+
 @pytest.mark.parametrize("path", ["/", "/pricing", "/pricing?interval=year", "/sign-up", "/sign-in"])
 def test_public_pages_have_no_console_errors(page: Page, starter_app: StarterApp, path: str) -> None:
     page.goto(starter_app.url + path)
