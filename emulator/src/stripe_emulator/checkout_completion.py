@@ -126,6 +126,7 @@ def _subscribe(
 ) -> tuple[Json, Json]:
     data, wish = session["_subscription_data"], checkout_discounts.wish_of(engine, session)
     terms = Terms(
+        currency=session["currency"],
         trial_end=trial_end_of(engine, session),
         default_payment_method=method["id"] if method else None,
         missing_payment_method=data["missing_payment_method"],

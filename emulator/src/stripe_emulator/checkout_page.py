@@ -228,9 +228,9 @@ def _line(engine: Engine, item: Json) -> LineView:
         name=product["name"],
         description=product["description"],
         quantity=item["quantity"],
-        unit_amount=amount_of(price, 1),
+        unit_amount=amount_of(price, 1, item["currency"]),
         amount=item["amount_subtotal"],
-        currency=price["currency"],
+        currency=item["currency"],
         interval=recurring.get("interval"),
         interval_count=recurring.get("interval_count", 1),
     )

@@ -123,7 +123,7 @@ def _line(engine: Engine, line: Json) -> LineView:
         name=line["description"] or "",
         description=None,
         quantity=line["quantity"] or 1,
-        unit_amount=amount_of(price, 1) if price else line["amount"],
+        unit_amount=amount_of(price, 1, line["currency"]) if price else line["amount"],
         amount=line["amount"],
         currency=line["currency"],
         interval=recurring.get("interval"),

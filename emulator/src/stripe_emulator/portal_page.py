@@ -10,6 +10,7 @@ from stripe_emulator.billing import standing
 from stripe_emulator.billing.attempts import Attempt
 from stripe_emulator.billing.challenges import challenge_of
 from stripe_emulator.billing.changing_plans import credit_unused_time
+from stripe_emulator.billing.currencies import sold_in
 from stripe_emulator.billing.periods import interval_length
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.setups import confirm_setup, create_setup_intent, fail_setup_authentication
@@ -162,14 +163,14 @@ def plan_choices(engine: Engine, session: Json, subscription: Json) -> list[Pric
     for product in features_of(engine, session)["subscription_update"]["products"] or []:
         for id in product["prices"]:
             price = engine.store.get(id, "price")
-            if price is None or not price["active"] or price["currency"] != subscription["currency"]:
+            if price is None or not price["active"] or subscription["currency"] not in sold_in(price):
                 continue
             choices.append(
                 PriceChoice(
                     price_id=id,
                     name=engine.find("product", price["product"])["name"],
-                    amount=amount_of(price, 1),
-                    currency=price["currency"],
+                    amount=amount_of(price, 1, subscription["currency"]),
+                    currency=subscription["currency"],
                     interval=price["recurring"]["interval"],
                     interval_count=price["recurring"]["interval_count"],
                     current=id == current,
@@ -229,9 +230,9 @@ def waits_for_the_end(engine: Engine, subscription: Json, price_id: str, quantit
     """
     item, new = subscription["items"][0], engine.find("price", price_id)
     old = engine.find("price", item["price"])
-    start = item["current_period_start"]
+    start, currency = item["current_period_start"], subscription["currency"]
     met = {
-        "decreasing_item_amount": amount_of(new, quantity) < amount_of(old, item["quantity"]),
+        "decreasing_item_amount": amount_of(new, quantity, currency) < amount_of(old, item["quantity"], currency),
         "shortening_interval": _length(new, start) < _length(old, start),
     }
     return any(met[condition["type"]] for condition in feature["schedule_at_period_end"]["conditions"])
@@ -323,8 +324,8 @@ def _subscription(engine: Engine, subscription: Json, features: Json) -> SubView
     return SubView(
         id=subscription["id"],
         name=", ".join(names),
-        amount=amount_of(price, 1),
-        currency=price["currency"],
+        amount=amount_of(price, 1, subscription["currency"]),
+        currency=subscription["currency"],
         interval=price["recurring"]["interval"],
         interval_count=price["recurring"]["interval_count"],
         quantity=item["quantity"],

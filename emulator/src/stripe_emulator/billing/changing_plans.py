@@ -79,15 +79,17 @@ def _credit(engine: Engine, subscription: Json, item: Json, at: int) -> Json | N
 
 def _debit(engine: Engine, subscription: Json, item: Json, at: int) -> Json:
     start, end = min(item["current_period_start"], cycle_start(engine, subscription, item)), item["current_period_end"]
-    whole = {one["id"]: _whole(engine, one) for one in subscription["items"]}
+    whole = {one["id"]: _whole(engine, subscription, one) for one in subscription["items"]}
     net = discounts.net_of(engine, subscription, whole, at)[item["id"]]
     amount = prorate(net, start=start, end=end, at=at)
     item["_paid"] = [amount, at, end]
     return _pending(engine, subscription, item, amount, "Remaining", start=at, end=end)
 
 
-def _whole(engine: Engine, item: Json) -> int:
-    return 0 if _is_metered(engine, item) else amount_of(engine.find("price", item["price"]), item["quantity"])
+def _whole(engine: Engine, subscription: Json, item: Json) -> int:
+    if _is_metered(engine, item):
+        return 0
+    return amount_of(engine.find("price", item["price"]), item["quantity"], subscription["currency"])
 
 
 def _is_metered(engine: Engine, item: Json) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import taxes
+from stripe_emulator.billing.currencies import in_currency
 from stripe_emulator.billing.discounts import lasting
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.ids import new_id
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 def period_line(engine: Engine, subscription: Json, item: Json, *, start: int, end: int, trial: bool = False) -> Json:
     """A line for a whole period of an item; free in a trial."""
-    price = engine.find("price", item["price"])
+    price = in_currency(engine.find("price", item["price"]), subscription["currency"])
     name = engine.find("product", price["product"])["name"]
     quantity = item["quantity"]
     what = f"{quantity} × {name}"
     return _line(
-        amount=0 if trial else amount_of(price, quantity),
+        amount=0 if trial else amount_of(price, quantity, subscription["currency"]),
         currency=subscription["currency"],
         description=f"Free trial for {what}" if trial else f"{what} (at {price_text(price)})",
         price=price,
@@ -97,22 +98,6 @@ def line_of(engine: Engine, pending: Json) -> Json:
     )
 
 
-def one_time_line(price: Json, product_name: str, quantity: int, *, now: int, metadata: Json) -> Json:
-    """A line for a one-time price."""
-    return _line(
-        amount=amount_of(price, quantity),
-        currency=price["currency"],
-        description=product_name,
-        price=price,
-        quantity=quantity,
-        start=now,
-        end=now,
-        metadata=metadata,
-        subscription=None,
-        parent=None,
-    )
-
-
 def add_invoice_item(
     engine: Engine,
     *,
@@ -156,7 +141,7 @@ def add_invoice_item(
                 "type": "subscription_details",
             },
             "period": {"start": start, "end": end},
-            "pricing": pricing_of(price),
+            "pricing": pricing_of(price, currency),
             "proration": proration,
             "quantity": quantity,
             "quantity_decimal": str(quantity),
@@ -181,10 +166,11 @@ def pending_items(engine: Engine, customer: str, subscription: str | None) -> li
     return [engine.find("invoiceitem", pending["id"]) for pending in reversed(waiting)]
 
 
-def pricing_of(price: Json | None) -> Json | None:
-    """How a line names its price."""
+def pricing_of(price: Json | None, currency: str) -> Json | None:
+    """How a line in a currency names its price."""
     if price is None:
         return None
+    price = in_currency(price, currency)
     return {
         "price_details": {"price": price["id"], "product": price["product"]},
         "type": "price_details",
@@ -209,7 +195,7 @@ def _line(
     discounts: list[str] | None = None,
     tax_rates: list[str] | None = None,
 ) -> Json:
-    pricing = pricing_of(price)
+    pricing = pricing_of(price, currency)
     if pricing is not None and unit_amount is not None:
         pricing["unit_amount_decimal"] = str(unit_amount)
     return {

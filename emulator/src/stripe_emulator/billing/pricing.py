@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 
+from stripe_emulator.billing.currencies import in_currency
 from stripe_emulator.state import Json
 
 
-def amount_of(price: Json, quantity: int) -> int:
-    """What a quantity of a price costs for one period, in minor units; half a unit is rounded up."""
+def amount_of(price: Json, quantity: int, currency: str) -> int:
+    """What a quantity of a price costs for one period, in minor units of a currency; half a unit is rounded up."""
+    price = in_currency(price, currency)
     exact = _tiered(price, quantity) if price["billing_scheme"] == "tiered" else _per_unit(price, quantity)
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 

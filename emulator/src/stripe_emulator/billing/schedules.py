@@ -65,6 +65,7 @@ def start(engine: Engine, schedule: Json) -> None:
     customer = engine.find("customer", schedule["customer"])
     now = engine.now(schedule["test_clock"])
     terms = Terms(
+        currency=phase["currency"],
         trial_end=phase["trial_end"] if (phase["trial_end"] or 0) > now else None,
         proration_behavior=phase["proration_behavior"],
         billing_mode=schedule["billing_mode"]["type"],

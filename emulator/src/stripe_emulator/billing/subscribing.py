@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, usage
+from stripe_emulator.billing import currencies, discounts, invoicing, lines, usage
 from stripe_emulator.billing.anchors import wished_anchor
 from stripe_emulator.billing.discounts import Wish
 from stripe_emulator.billing.periods import next_boundary
@@ -27,6 +27,8 @@ MAX_ON_CLOCK = 3
 class Terms:
     """What a new subscription is to be, besides its items."""
 
+    currency: str | None = None
+    """None: the customer's, else that of its prices."""
     trial_end: int | None = None
     billing_cycle_anchor: int | None = None
     billing_cycle_anchor_config: Json | None = None
@@ -68,7 +70,8 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
     Its status is what it will be if nothing stands in the way: trialing or active.
     """
     now = engine.now(customer["test_clock"])
-    currency = _currency(items)
+    places = [(price, f"items[{position}][price]") for position, (price, _, _) in enumerate(items)]
+    currency = currencies.choose(engine, customer, places, terms.currency)
     wished = wished_anchor(
         [(price["recurring"]["interval"], price["recurring"]["interval_count"]) for price, _, _ in items],
         anchor=terms.billing_cycle_anchor,
@@ -131,9 +134,7 @@ def build(engine: Engine, customer: Json, items: list[tuple[Json, int, Json]], t
         subscription["items"].append(item)
     engine.store.add(subscription)
     _redeem(engine, customer, subscription, terms)
-    if customer["currency"] is None:
-        with engine.changing(customer, "customer.updated"):
-            customer["currency"] = currency
+    currencies.keep(engine, customer, currency)
     return subscription
 
 
@@ -244,10 +245,3 @@ def billing_mode(type: str) -> Json:
     if type == "flexible":
         return {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
     return {"flexible": None, "type": type}
-
-
-def _currency(items: list[tuple[Json, int, Json]]) -> str:
-    currencies = {price["currency"] for price, _, _ in items}
-    if len(currencies) != 1:
-        raise invalid("All prices on a subscription must use the same currency.", param="items")
-    return str(currencies.pop())

@@ -58,7 +58,7 @@ def usage_line(engine: Engine, subscription: Json, item: Json, *, start: int, en
     total = aggregate(meter, events_of(engine, meter, subscription["customer"], start, end))
     quantity = int(total.quantize(Decimal(1), rounding=ROUND_HALF_UP))
     line = lines.period_line(engine, subscription, {**item, "quantity": quantity}, start=start, end=end)
-    line["amount"] = line["subtotal"] = amount_of(price, quantity)
+    line["amount"] = line["subtotal"] = amount_of(price, quantity, subscription["currency"])
     return line
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import taxes
+from stripe_emulator.billing import currencies, taxes
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.usage import is_metered
 from stripe_emulator.ids import new_id
@@ -19,15 +19,25 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 
-def make(engine: Engine, sent: Params) -> Json:
-    """One line of a new session, by a price or its data."""
+def make(engine: Engine, customer: Json | None, sent: list[Params], asked: str | None) -> list[Json]:
+    """The lines of a new session, by a price or its data, all in the currency that is asked for, if any."""
+    found = [(_price(engine, line), line.name_of("price")) for line in sent]
+    if not found:
+        return []
+    currency = currencies.choose(engine, customer, found, asked)
+    return [_line(engine, price, line, currency) for (price, _), line in zip(found, sent, strict=True)]
+
+
+def _price(engine: Engine, sent: Params) -> Json:
     data = sent.at("price_data")
     if data:
-        price = prices.from_data(engine, data)
-    elif "price" in sent:
-        price = prices.usable(engine, sent["price"], param=sent.name_of("price"))
-    else:
-        raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
+        return prices.from_data(engine, data)
+    if "price" in sent:
+        return prices.usable(engine, sent["price"], param=sent.name_of("price"))
+    raise invalid("Missing required param: price.", param=sent.name_of("price"), code="parameter_missing")
+
+
+def _line(engine: Engine, price: Json, sent: Params, currency: str) -> Json:
     quantity = sent.get("quantity")
     if is_metered(price):
         if quantity is not None:
@@ -38,7 +48,7 @@ def make(engine: Engine, sent: Params) -> Json:
     if quantity < 1 and not is_metered(price):
         raise invalid("This value must be greater than or equal to 1.", param=sent.name_of("quantity"))
     sent.ignore("adjustable_quantity")
-    amount = 0 if is_metered(price) else amount_of(price, quantity)
+    amount = 0 if is_metered(price) else amount_of(price, quantity, currency)
     return {
         **nulls("item"),
         "id": new_id("li"),
@@ -47,13 +57,12 @@ def make(engine: Engine, sent: Params) -> Json:
         "amount_subtotal": amount,
         "amount_tax": 0,
         "amount_total": amount,
-        "currency": price["currency"],
+        "currency": currency,
         "description": engine.find("product", price["product"])["name"],
         "price": price["id"],
         "quantity": quantity,
         "_recurring": price["recurring"] is not None,
         "_tax_rates": taxes.read(engine, sent, "tax_rates"),
-        "_currency": price["currency"],
     }
 
 
@@ -77,8 +86,6 @@ def check(items: list[Json], mode: str) -> None:
             "You specified `payment` mode but passed a recurring price. "
             "Either switch to `subscription` mode or use only one-time prices."
         )
-    if len({item["_currency"] for item in items}) > 1:
-        raise invalid("All prices must have the same currency.", param="line_items")
 
 
 @renders("item")

@@ -63,12 +63,14 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     _check_customer_update(params, customer)
     clock = customer["test_clock"] if customer else None
     now = engine.now(clock)
-    items = [checkout_lines.make(engine, item) for item in params.list_of("line_items")]
+    asked = params.get("currency")
+    items = checkout_lines.make(engine, customer, params.list_of("line_items"), asked)
+    currency = items[0]["currency"] if items else asked
     checkout_lines.check(items, mode)
     allowed = params.get("allowed_payment_method_types")
     methods = checkout_methods.offered(
         engine,
-        items[0]["_currency"] if items else params.get("currency"),
+        currency,
         allowed=allowed,
         excluded=params.get("excluded_payment_method_types"),
     )
@@ -83,7 +85,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         "billing_address_collection": params.get("billing_address_collection"),
         "client_reference_id": params.get("client_reference_id"),
         "created": now,
-        "currency": items[0]["_currency"] if items else params.get("currency"),
+        "currency": currency,
         "custom_fields": [],
         "custom_text": {
             "after_submit": None,

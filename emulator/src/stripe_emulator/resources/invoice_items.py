@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import discounts, invoicing, lines, taxes
+from stripe_emulator.billing import currencies, discounts, invoicing, lines, taxes
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.protocol.errors import invalid
 from stripe_emulator.protocol.routing import Reply, Route
@@ -26,12 +26,13 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
     pricing = params.at("pricing")
     price = engine.find("price", pricing["price"], param="pricing[price]") if "price" in pricing else None
     amount = params.get("amount")
+    draft = engine.find("invoice", params["invoice"], param="invoice") if params.get("invoice") else None
+    currency = _currency(engine, customer, price, draft["currency"] if draft else params.get("currency"))
     if amount is None:
         if price is None:
             raise invalid("Missing required param: amount.", param="amount", code="parameter_missing")
-        amount = amount_of(price, quantity)
+        amount = amount_of(price, quantity, currency)
     now = engine.now(customer["test_clock"])
-    draft = engine.find("invoice", params["invoice"], param="invoice") if params.get("invoice") else None
     if draft is not None:
         _check_draft(draft)
     period = params.at("period")
@@ -39,7 +40,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         engine,
         customer=customer,
         amount=amount,
-        currency=price["currency"] if price else params.get("currency", engine.settings.default_currency),
+        currency=currency,
         description=params.get("description") or _product_name(engine, price),
         price=price,
         quantity=quantity,
@@ -69,12 +70,13 @@ def add_to_first(engine: Engine, customer: Json, subscription: Json, sent: list[
         price = prices.from_data(engine, data) if data else prices.usable(engine, each["price"], param="price")
         if price["recurring"] is not None:
             raise invalid("You can only add one-time prices as invoice items.", param=each.name_of("price"))
+        currencies.check(price, subscription["currency"], param=each.name_of("price"))
         quantity = each.get("quantity", 1)
         item = lines.add_invoice_item(
             engine,
             customer=customer,
-            amount=amount_of(price, quantity),
-            currency=price["currency"],
+            amount=amount_of(price, quantity, subscription["currency"]),
+            currency=subscription["currency"],
             description=_product_name(engine, price),
             price=price,
             quantity=quantity,
@@ -150,14 +152,28 @@ def delete(engine: Engine, ids: list[str], params: Params) -> Reply:
 def _price(engine: Engine, item: Json, params: Params) -> None:
     pricing = params.at("pricing")
     if "price" in pricing:
-        item["pricing"] = lines.pricing_of(engine.find("price", pricing["price"], param="pricing[price]"))
+        price = engine.find("price", pricing["price"], param="pricing[price]")
+        currencies.check(price, item["currency"], param="pricing[price]")
+        item["pricing"] = lines.pricing_of(price, item["currency"])
     if "quantity" in params:
         item.update(quantity=params["quantity"], quantity_decimal=str(params["quantity"]))
     if "amount" in params:
         item.update(amount=params["amount"], net_amount=params["amount"])
     elif item["pricing"] is not None and ("price" in pricing or "quantity" in params):
-        amount = amount_of(engine.find("price", item["pricing"]["price_details"]["price"]), item["quantity"])
+        price = engine.find("price", item["pricing"]["price_details"]["price"])
+        amount = amount_of(price, item["quantity"], item["currency"])
         item.update(amount=amount, net_amount=amount)
+
+
+def _currency(engine: Engine, customer: Json, price: Json | None, asked: str | None) -> str:
+    """The currency that is asked for, else the customer's if the price has one in it, else the price's own."""
+    if price is None:
+        return asked or str(engine.settings.default_currency)
+    known = asked or customer["currency"]
+    if asked is None and known not in currencies.sold_in(price):
+        known = price["currency"]
+    currencies.check(price, known, param="pricing[price]")
+    return str(known)
 
 
 def _discount(engine: Engine, item: Json, params: Params) -> None:

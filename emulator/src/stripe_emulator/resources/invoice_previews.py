@@ -76,6 +76,7 @@ def _of_new(engine: Engine, customer: Json, details: Params, params: Params) -> 
         raise invalid("Nothing to invoice for customer", code="invoice_upcoming_none", status=404)
     now = engine.now(customer["test_clock"])
     terms = Terms(
+        currency=params.get("currency"),
         trial_end=trial_end(details, now),
         billing_cycle_anchor=_new_anchor(details),
         proration_behavior=details.get("proration_behavior", "create_prorations"),

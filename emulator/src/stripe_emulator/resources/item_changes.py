@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import (
     collection,
+    currencies,
     discounts,
     invoicing,
     lines,
@@ -102,10 +103,8 @@ def _change_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
             )
         subscription["items"].remove(item)
         return Change(old, None)
-    price = _price(engine, wanted)
+    price = _price(engine, wanted, subscription["currency"])
     if price is not None:
-        if price["currency"] != subscription["currency"]:
-            raise invalid("The price's currency differs from the subscription's.", param=wanted.name_of("price"))
         item["price"] = price["id"]
     if "quantity" in wanted:
         item["quantity"] = wanted["quantity"]
@@ -117,7 +116,7 @@ def _change_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
 
 
 def _add_item(engine: Engine, subscription: Json, wanted: Params) -> Change:
-    price = _price(engine, wanted)
+    price = _price(engine, wanted, subscription["currency"])
     if price is None:
         raise invalid("Missing required param: price.", param=wanted.name_of("price"), code="parameter_missing")
     if any(item["price"] == price["id"] for item in subscription["items"]):
@@ -161,13 +160,16 @@ def _item_discounts(engine: Engine, subscription: Json, item: Json, wanted: Para
     ]
 
 
-def _price(engine: Engine, wanted: Params) -> Json | None:
+def _price(engine: Engine, wanted: Params, currency: str) -> Json | None:
     data = wanted.at("price_data")
     if data:
-        return prices.from_data(engine, data)
-    if "price" in wanted:
-        return prices.usable(engine, wanted["price"], param=wanted.name_of("price"), recurring=True)
-    return None
+        price = prices.from_data(engine, data)
+    elif "price" in wanted:
+        price = prices.usable(engine, wanted["price"], param=wanted.name_of("price"), recurring=True)
+    else:
+        return None
+    currencies.check(price, currency, param=wanted.name_of("price"))
+    return price
 
 
 def _interval(engine: Engine, item: Json) -> tuple[str, int]:

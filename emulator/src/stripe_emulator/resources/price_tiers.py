@@ -25,16 +25,34 @@ def read_tiers(params: Params) -> list[Json]:
         if sent or params.get("tiers_mode") is not None:
             raise invalid("You must set billing_scheme=tiered to use tiers.", param=params.name_of("billing_scheme"))
         return []
-    if not sent:
-        raise _missing(params, "tiers")
-    if params.get("tiers_mode") is None:
+    if sent and params.get("tiers_mode") is None:
         raise _missing(params, "tiers_mode")
     for name in ("unit_amount", "unit_amount_decimal", "transform_quantity"):
         if name in params:
             raise invalid(f"{name} cannot be used with billing_scheme=tiered.", param=params.name_of(name))
+    return in_order(params)
+
+
+def in_order(params: Params) -> list[Json]:
+    """The tiers that were sent, of a price or of one of its currencies."""
+    sent = params.list_of("tiers")
+    if not sent:
+        raise _missing(params, "tiers")
     tiers = [_tier(each) for each in sent]
     _check_bounds(tiers, params)
     return tiers
+
+
+def amount_in(params: Params) -> tuple[int | None, str]:
+    """In whole minor units if it is, and exactly."""
+    amount, decimal = params.get("unit_amount"), params.get("unit_amount_decimal")
+    if amount is None and decimal is None:
+        raise invalid(
+            "Missing required param: unit_amount.", param=params.name_of("unit_amount"), code="parameter_missing"
+        )
+    if amount is not None and decimal is not None:
+        raise invalid("You may only specify one of these parameters: unit_amount, unit_amount_decimal.")
+    return exactly(params, "unit_amount")
 
 
 def exactly(params: Params, name: str) -> tuple[int | None, str]:

@@ -8,7 +8,8 @@ from stripe_emulator.ids import new_id
 from stripe_emulator.protocol.errors import invalid, no_such
 from stripe_emulator.protocol.routing import Reply, Route
 from stripe_emulator.resources.metadata import merged
-from stripe_emulator.resources.price_tiers import exactly, read_tiers
+from stripe_emulator.resources.price_currencies import read_options
+from stripe_emulator.resources.price_tiers import amount_in, read_tiers
 from stripe_emulator.state import Json
 from stripe_emulator.validation.params import Params
 from stripe_emulator.validation.responses import nulls
@@ -26,7 +27,7 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
 def make(engine: Engine, params: Params, product: str, *, active: bool | None = None) -> Json:
     """Store a price as described, also one from a `price_data`."""
     scheme, tiers = params.get("billing_scheme", "per_unit"), read_tiers(params)
-    amount, decimal = _amount(params) if scheme == "per_unit" else (None, None)
+    amount, decimal = amount_in(params) if scheme == "per_unit" else (None, None)
     recurring = _recurring(params)
     if recurring is not None and recurring["meter"] is not None:
         engine.find("billing.meter", recurring["meter"], param="recurring[meter]")
@@ -50,6 +51,7 @@ def make(engine: Engine, params: Params, product: str, *, active: bool | None = 
         "unit_amount": amount,
         "unit_amount_decimal": decimal,
         "_tiers": tiers,
+        "_currency_options": read_options(params, currency=params["currency"].lower(), scheme=scheme),
     }
     key = params.get("lookup_key")
     if key is not None:
@@ -68,7 +70,7 @@ def retrieve(engine: Engine, ids: list[str], params: Params) -> Reply:
 
 
 def update(engine: Engine, ids: list[str], params: Params) -> Reply:
-    """Everything but its amount, currency and interval."""
+    """Everything but its amount, currency and interval; further currencies can be added, and change."""
     price = engine.find("price", ids[0])
     with engine.changing(price, "price.updated"):
         for name in ("active", "tax_behavior"):
@@ -83,6 +85,10 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
                 _take_lookup_key(engine, key, transfer=params.get("transfer_lookup_key", False))
             price["lookup_key"] = key
         params.ignore("transfer_lookup_key")
+    sent = read_options(params, currency=price["currency"], scheme=price["billing_scheme"])
+    if sent:
+        price["_currency_options"] = {**(price.get("_currency_options") or {}), **sent}
+        engine.emit("price.updated", price)  # which shows nothing of it: expanding does
     return price
 
 
@@ -166,18 +172,6 @@ def _product(engine: Engine, params: Params) -> str:
     from stripe_emulator.resources.products import make as make_product
 
     return str(make_product(engine, data)["id"])
-
-
-def _amount(params: Params) -> tuple[int | None, str]:
-    """In whole minor units if it is, and exactly."""
-    amount, decimal = params.get("unit_amount"), params.get("unit_amount_decimal")
-    if amount is None and decimal is None:
-        raise invalid(
-            "Missing required param: unit_amount.", param=params.name_of("unit_amount"), code="parameter_missing"
-        )
-    if amount is not None and decimal is not None:
-        raise invalid("You may only specify one of these parameters: unit_amount, unit_amount_decimal.")
-    return exactly(params, "unit_amount")
 
 
 def _recurring(params: Params) -> Json | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stripe_emulator.billing import discounts
+from stripe_emulator.billing import currencies, discounts
 from stripe_emulator.billing.periods import add_along
 from stripe_emulator.billing.schedules import phase_item
 from stripe_emulator.protocol.errors import invalid
@@ -69,9 +69,8 @@ def _parse(engine: Engine, customer: Json, sent: Params, following: Params, *, s
     found = [_item(engine, item) for item in sent.list_of("items")]
     if not found:
         raise invalid("Missing required param: items.", param=sent.name_of("items"), code="parameter_missing")
-    currency = found[0][0]["currency"]
-    if any(price["currency"] != currency for price, _ in found) or sent.get("currency", currency).lower() != currency:
-        raise invalid("All prices of a phase must use its currency.", param=sent.name_of("items"))
+    places = [(price, f"{sent.name_of('items')}[{position}][price]") for position, (price, _) in enumerate(found)]
+    currency = currencies.choose(engine, customer, places, sent.get("currency"))
     resets = sent.get("billing_cycle_anchor") == "phase_start"
     end = _end(sent, following, found[0][0], start=start, anchor=start if resets else anchor, now=now)
     wishes = sent.list_of("discounts")

@@ -180,12 +180,15 @@ def change_discounts(engine: Engine, subscription: Json, params: Params) -> None
     if "discounts" not in params:
         return
     customer = engine.find("customer", subscription["customer"])
-    subtotal = sum(amount_of(engine.find("price", item["price"]), item["quantity"]) for item in subscription["items"])
+    currency = subscription["currency"]
+    subtotal = sum(
+        amount_of(engine.find("price", item["price"]), item["quantity"], currency) for item in subscription["items"]
+    )
     wanted = discounts.wishes(
         engine,
         params.list_of("discounts"),
         customer=customer,
-        currency=subscription["currency"],
+        currency=currency,
         subtotal=subtotal,
     )
     discounts.replace(engine, subscription, wanted)

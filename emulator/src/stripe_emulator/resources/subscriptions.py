@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import collection, discounts, sending, standing, taxes, usage
+from stripe_emulator.billing import collection, currencies, discounts, sending, standing, taxes, usage
 from stripe_emulator.billing.changing_plans import credit_unused_time
 from stripe_emulator.billing.pricing import amount_of
 from stripe_emulator.billing.subscribing import Terms, announce_trial, build, check_room, first_invoice, starts_free
@@ -53,7 +53,9 @@ def create(engine: Engine, ids: list[str], params: Params) -> Reply:
         raise invalid("Missing required param: items.", param="items", code="parameter_missing")
     check_room(engine, customer)
     terms = _terms(engine, customer, params)
-    _discounts(engine, customer, params, items, terms)
+    places = [(price, f"items[{position}][price]") for position, (price, _, _) in enumerate(items)]
+    terms.currency = currencies.choose(engine, customer, places, params.get("currency"))
+    _discounts(engine, customer, params, items, terms, terms.currency)
     behavior = params.get("payment_behavior", "allow_incomplete")
     subscription = build(engine, customer, items, terms)
     invoice_items.add_to_first(engine, customer, subscription, params.list_of("add_invoice_items"))
@@ -139,10 +141,14 @@ def _terms(engine: Engine, customer: Json, params: Params) -> Terms:
 
 
 def _discounts(
-    engine: Engine, customer: Json, params: Params, items: list[tuple[Json, int, Json]], terms: Terms
+    engine: Engine,
+    customer: Json,
+    params: Params,
+    items: list[tuple[Json, int, Json]],
+    terms: Terms,
+    currency: str,
 ) -> None:
-    currency = items[0][0]["currency"]
-    subtotal = sum(amount_of(price, quantity) for price, quantity, _ in items)
+    subtotal = sum(amount_of(price, quantity, currency) for price, quantity, _ in items)
     terms.discounts = discounts.wishes(
         engine, params.list_of("discounts"), customer=customer, currency=currency, subtotal=subtotal
     )
