@@ -194,3 +194,45 @@ def test_the_portal_has_what_the_plans_file_switches_on() -> None:
 def test_the_portal_offers_no_change_where_there_is_no_other_plan_of_the_group(plans: tuple[Plan, ...]) -> None:
     (step,) = portal(*plans)
     assert step.params["features"]["subscription_update"] == {"enabled": False}
+
+
+IN_SEVERAL = Plan(
+    "pro",
+    "Pro",
+    description="For people.",
+    prices=(PlanPrice("month", 2900, "usd", "pro_month", currencies={"eur": 2700, "jpy": 4200}),),
+)
+OPTIONS = {"usd": {"unit_amount": 2900}, "eur": {"unit_amount": 2700}, "jpy": {"unit_amount": 4200}}
+
+
+def in_several(*existing: Mapping[str, Any]) -> list[Step]:
+    return diff.prices(a_catalog(IN_SEVERAL), existing)
+
+
+@pytest.mark.hazard(59)
+def test_a_price_in_several_currencies_is_one_price_with_options() -> None:
+    (step,) = in_several()
+    assert (step.action, step.params["currency"], step.params["unit_amount"]) == ("create", "usd", 2900)
+    assert step.params["currency_options"] == {"eur": {"unit_amount": 2700}, "jpy": {"unit_amount": 4200}}
+    assert step.detail == "2900 usd, 2700 eur, 4200 jpy per month"
+    assert in_several(a_price(currency_options=OPTIONS)) == []
+    assert "currency_options" not in prices()[0].params
+
+
+def test_a_currency_that_a_price_lacks_is_added_to_it() -> None:
+    has = {code: OPTIONS[code] for code in ("usd", "jpy")}
+    (step,) = in_several(a_price(currency_options=has))
+    assert (step.action, step.object_id) == ("update", "price_1")
+    assert step.params == {"currency_options": {"eur": {"unit_amount": 2700}}}
+
+
+@pytest.mark.hazard(58)
+@pytest.mark.parametrize(
+    "other", [{"eur": {"unit_amount": 2500}}, {"gbp": {"unit_amount": 2300}}, {"eur": {"unit_amount": None}}]
+)
+def test_a_price_with_another_amount_or_a_currency_too_many_is_replaced(other: dict[str, Any]) -> None:
+    """Its subscribers go on paying what they pay, in the currency they pay in."""
+    (step,) = in_several(a_price(currency_options={**OPTIONS, **other}))
+    assert (step.action, step.object_id, step.params["transfer_lookup_key"]) == ("replace", "price_1", True)
+    (code,) = other
+    assert f"{other[code]['unit_amount']} {code}" in step.detail

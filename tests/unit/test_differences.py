@@ -98,6 +98,16 @@ def test_a_row_that_is_not_what_its_own_snapshot_says_differs() -> None:
     assert named("invoice", an_invoice(total=1), an_invoice()) == [("total", "1", "2900")]
 
 
+def test_a_prices_currencies_are_compared_and_its_own_says_nothing_new() -> None:
+    """H59: rows of before prices had several lack even their own."""
+    own, euros = {"usd": {"unit_amount": 2900}}, {"eur": {"unit_amount": 2700}}
+    old, new = an_invoice(), an_invoice(snapshot={"currency_options": own})
+    assert named("price", old, new) == []
+    assert [each[0] for each in named("price", new, an_invoice(snapshot={"currency_options": own | euros}))] == [
+        "currency_options.eur"
+    ]
+
+
 class TestMoney:
     def test_an_invoice_that_one_side_lacks_is_worth_its_total(self) -> None:
         assert worth("invoice", None, an_invoice()) == worth("invoice", an_invoice(), None) == [(2900, "usd")]
@@ -112,6 +122,12 @@ class TestMoney:
         assert worth("subscription", a_subscription(status="canceled"), a_subscription())[0] == (2900, "eur")
         assert worth("subscription", a_subscription(plan="basic"), a_subscription())[0] == (2900, "eur")
         assert sum(each[0] for each in worth("subscription", a_subscription(quantity=2), a_subscription())) == 5800
+
+    def test_a_subscription_is_worth_what_it_costs_in_its_own_currency(self) -> None:
+        row = a_subscription()
+        (item,) = row["snapshot"]["items"]["data"]
+        item["price"] |= {"currency": "usd", "currency_options": {"eur": {"unit_amount": 2700}}}
+        assert worth("subscription", None, row) == [(2700, "eur")]
 
     def test_a_subscription_that_is_over_on_both_sides_is_worth_nothing(self) -> None:
         over = a_subscription(status="canceled")

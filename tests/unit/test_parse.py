@@ -223,3 +223,21 @@ def test_a_discount_that_is_only_named_keeps_its_id() -> None:
     assert named == Discount("di_1")
     assert (without_terms.coupon, without_terms.percent_off) == ("SPRING", None)
     assert parse.discounts({"discounts": None, "discount": None}) == ()
+
+
+def shown_item(**price: Any) -> dict[str, Any]:
+    shown = {"id": "price_1", "product": "prod_1", "currency": "usd", "unit_amount": 2900} | price
+    return {"id": "si_1", "quantity": 1, "price": shown, "current_period_start": START, "current_period_end": END}
+
+
+def test_an_item_costs_what_its_price_has_in_the_subscriptions_currency() -> None:
+    """H59: Stripe shows a price of several currencies in its own, whatever the subscription is billed in."""
+    options = {"usd": {"unit_amount": 2900}, "eur": {"unit_amount": 2700}}
+    for price, amount in (({"currency_options": options}, 2700), ({}, None), ({"currency_options": {}}, None)):
+        body = a_subscription_body(currency="eur", items={"data": [shown_item(**price)]})
+        (item,) = parse.subscription(body).items
+        assert (item.unit_amount, item.currency) == (amount, "eur")
+        assert [each["id"] for each in parse.prices_elsewhere(body)] == ["price_1"]
+    at_home = a_subscription_body(currency="usd", items={"data": [shown_item()]})
+    assert parse.subscription(at_home).items[0].unit_amount == 2900
+    assert parse.prices_elsewhere(at_home) == []

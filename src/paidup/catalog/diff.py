@@ -2,8 +2,11 @@
 The difference between the plans file and what Stripe has: pure, and therefore shown before it is done.
 
 A price's amount cannot be changed at Stripe. A new amount is a new price that takes the lookup key over; the old one is
-archived and keeps its subscribers, who stay on their plan because the plan's key stands in its metadata. Add-ons are
-products with prices like plans, but for another key in the metadata: nobody may take one for a plan.
+archived and keeps its subscribers, who stay on their plan because the plan's key stands in its metadata. A further
+currency is added to the price there is. Another amount in it, or one that stands no more in the file, makes a new price
+as well, so that nobody's subscription loses what it is billed by.
+
+Add-ons are products with prices like plans, but for another key in the metadata: nobody may take one for a plan.
 """
 
 from __future__ import annotations
@@ -93,8 +96,11 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
                 steps.append(Step("create", "price", price.lookup_key, _amount(price), _price(product, price)))
                 continue
             changed: dict[str, Any] = {} if _is_marked(found, product) else {"metadata": _mark(product)}
-            if _is_same(product, price, found) and not found.get("active"):
-                changed["active"] = True
+            if _is_same(product, price, found):
+                if not found.get("active"):
+                    changed["active"] = True
+                if new := {code: each for code, each in _options(price).items() if code not in _amounts_of(found)}:
+                    changed["currency_options"] = new
             if changed:
                 # A price that will be replaced is marked as well, and first: its subscribers must stay what they are.
                 steps.append(
@@ -103,7 +109,7 @@ def prices(catalog: Catalog, existing: Iterable[Json]) -> list[Step]:
                     )
                 )
             if not _is_same(product, price, found):
-                detail = f"{_amount(price)} instead of {found.get('unit_amount')} {found.get('currency')}"
+                detail = f"{_amount(price)} instead of {_told(_amounts_of(found))}"
                 steps.append(
                     Step("replace", "price", price.lookup_key, detail, _price(product, price), object_id=found["id"])
                 )
@@ -180,6 +186,7 @@ def _price(product: Plan | Addon, price: PlanPrice) -> dict[str, Any]:
         "product": product_id(product),
         "currency": price.currency,
         "unit_amount": price.amount,
+        **({"currency_options": _options(price)} if price.currencies else {}),
         **({} if price.interval == _ONCE else {"recurring": {"interval": price.interval}}),
         "lookup_key": price.lookup_key,
         "transfer_lookup_key": True,  # in the same call, so that there is no moment without a price of this key
@@ -192,18 +199,35 @@ def _is_marked(found: Json, product: Plan | Addon) -> bool:
 
 
 def _is_same(product: Plan | Addon, price: PlanPrice, found: Json) -> bool:
+    """A currency it lacks is added to it. One it has too many would go from its subscribers as well: it is another."""
     recurring = found.get("recurring") or {"interval": _ONCE, "interval_count": 1}
     return (
-        found.get("unit_amount") == price.amount
-        and found.get("currency") == price.currency
+        found.get("currency") == price.currency
+        and price.amount == found.get("unit_amount")
+        and _amounts_of(found).items() <= price.amounts.items()
         and recurring.get("interval") == price.interval
         and recurring.get("interval_count") == 1
         and reference(found.get("product")) == product_id(product)
     )
 
 
+def _options(price: PlanPrice) -> dict[str, dict[str, int]]:
+    return {code: {"unit_amount": amount} for code, amount in price.currencies.items()}
+
+
+def _amounts_of(found: Json) -> dict[str, int | None]:
+    """What a price at Stripe costs in each currency, its own first; `currency_options` is expanded, its own in it."""
+    options = found.get("currency_options") or {}
+    own = {str(found.get("currency")): found.get("unit_amount")}
+    return own | {code: option.get("unit_amount") for code, option in options.items() if code not in own}
+
+
 def _amount(price: PlanPrice) -> str:
-    return f"{price.amount} {price.currency} {'' if price.interval == _ONCE else 'per '}{price.interval}"
+    return f"{_told(price.amounts)} {'' if price.interval == _ONCE else 'per '}{price.interval}"
+
+
+def _told(amounts: Mapping[str, int | None]) -> str:
+    return ", ".join(f"{amount} {code}" for code, amount in amounts.items())
 
 
 _REASONS = (

@@ -39,12 +39,15 @@ trial_days = 14
 amount = 2900                      # minor units
 lookup_key = "pro_month"           # the default
 credits = { tokens = 1000 }        # what a paid month brings, per seat
+currencies = { eur = 2700, jpy = 4200 }  # and what it costs in further ones, in minor units of each
 
 [plans.pro.setup_fee]
 amount = 9900                      # once, with the first invoice
+currencies = { eur = 8900, jpy = 14000 }
 
 [plans.pro.prices.year]
 amount = 29000
+currencies = { eur = 27000, jpy = 42000 }
 
 [addons.ten_projects]              # sold beside a plan, billed with it
 name = "Ten more projects"
@@ -54,9 +57,11 @@ plans = ["pro"]                    # the plans it is sold with; all that have pr
 
 [addons.ten_projects.prices.month] # a price for every interval of those plans
 amount = 500
+currencies = { eur = 450, jpy = 700 }
 
 [addons.ten_projects.prices.year]
 amount = 5000
+currencies = { eur = 4500, jpy = 7000 }
 
 [[changes]]                        # more is at once, less at the period's end, unless it is told for a pair of plans
 from = "pro"
@@ -65,6 +70,9 @@ when = "now"                       # or "period_end"
 ```
 
 Plans are ranked by their order in the file, lowest first.
+
+The prices of a plan name the same currencies, the same one first. What is sold with it, its fee and its add-ons, has an
+amount in each of them: whoever is billed in one meets no hole, whatever the interval. Plans may differ from another.
 """
 
 from __future__ import annotations
@@ -122,7 +130,9 @@ def loads(text: str, *, name: str = "plans.toml") -> Catalog:
 
 
 def _problem(error: Any) -> Problem:
-    key = ".".join(str(part) for part in error["loc"] if part not in ("int", "constrained-int", "literal['unlimited']"))
+    key = ".".join(
+        str(part) for part in error["loc"] if part not in ("int", "constrained-int", "literal['unlimited']", "[key]")
+    )
     if error["type"] == "extra_forbidden":
         return Problem(key, "is not a known key", "remove it, or correct its spelling")
     if error["type"] == "missing":
@@ -187,10 +197,12 @@ def _prices(key: str, sold: PlanSection | AddonSection, currency: str) -> tuple[
             each.currency or currency,
             each.lookup_key or f"{key}_{interval}",
             credits=dict(each.credits),
+            currencies=each.currencies,
         )
         for interval, each in sold.prices.items()
     )
 
 
 def _setup_fee(key: str, fee: FeeSection, currency: str) -> PlanPrice:
-    return PlanPrice("once", fee.amount, currency, fee.lookup_key or f"{key}_setup_fee")
+    lookup_key = fee.lookup_key or f"{key}_setup_fee"
+    return PlanPrice("once", fee.amount, currency, lookup_key, currencies=fee.currencies)

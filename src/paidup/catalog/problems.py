@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from paidup.catalog.sections import AddonSection, PlanSection, PlansFile
+from paidup.catalog.sections import AddonSection, FeeSection, PlanSection, PlansFile, PriceSection
+from paidup.core.money import exponent
 from paidup.errors import Problem
 
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -66,6 +67,7 @@ def _lookup_keys(file: PlansFile) -> Iterator[tuple[str, str]]:
 def _addon_problems(where: str, addon: AddonSection, file: PlansFile) -> list[Problem]:
     """Stripe bills what stands in one subscription at once: an add-on has a price for each interval of its plans."""
     problems = _included_problems(where, addon, file) + _interval_problems(where, addon)
+    problems += _price_problems(f"{where}.prices", addon.prices, file)
     for key in addon.plans or ():
         if key not in file.plans or not file.plans[key].prices:
             problems.append(Problem(f"{where}.plans", f"there is no plan {key!r} with prices", "name one that is sold"))
@@ -75,9 +77,8 @@ def _addon_problems(where: str, addon: AddonSection, file: PlansFile) -> list[Pr
             if own is None:
                 remedy = f"add [{where}.prices.{interval}], or name the plans it is sold with"
                 problems.append(Problem(f"{where}.prices", f"plan {key!r} is sold per {interval}, this is not", remedy))
-            elif (own.currency or file.currency) != (price.currency or file.currency):
-                message = f"plan {key!r} is sold in another currency"
-                problems.append(Problem(f"{where}.prices.{interval}", message, "use one currency for both"))
+            else:
+                problems += _beside(f"{where}.prices.{interval}", own, price, file, plan=key)
     return problems
 
 
@@ -136,8 +137,11 @@ def _plan_problems(where: str, plan: PlanSection, file: PlansFile) -> list[Probl
     problems = _included_problems(where, plan, file) + _interval_problems(where, plan)
     if plan.seats and plan.seats.min > plan.seats.max:
         problems.append(Problem(f"{where}.seats", "min is above max", "correct one of them"))
-    if plan.setup_fee and {each.currency or file.currency for each in plan.prices.values()} != {file.currency}:
-        problems.append(Problem(f"{where}.setup_fee", "needs prices in the file's currency", "remove it, or add them"))
+    problems += _price_problems(f"{where}.prices", plan.prices, file)
+    problems += _agreement_problems(f"{where}.prices", plan, file)
+    if plan.setup_fee:
+        problems += _amount_problems(f"{where}.setup_fee", plan.setup_fee, file)
+        problems += _fee_problems(f"{where}.setup_fee", plan.setup_fee, plan, file)
     if not plan.prices and plan.trial_days:
         problems.append(
             Problem(f"{where}.trial_days", "a plan without prices has no trial", "remove it, or add prices")
@@ -145,3 +149,80 @@ def _plan_problems(where: str, plan: PlanSection, file: PlansFile) -> list[Probl
     if not plan.trial_requires_card and not plan.trial_days:
         problems.append(Problem(f"{where}.trial_requires_card", "there is no trial", "add trial_days, or remove it"))
     return problems
+
+
+# currencies: whoever is billed in one meets no hole
+
+
+def _price_problems(where: str, prices: Mapping[str, PriceSection], file: PlansFile) -> list[Problem]:
+    return [
+        problem
+        for interval, price in prices.items()
+        for problem in _amount_problems(f"{where}.{interval}", price, file)
+    ]
+
+
+def _amount_problems(where: str, price: PriceSection | FeeSection, file: PlansFile) -> list[Problem]:
+    """
+    Three decimals are two at Stripe: the last digit of an amount is 0.
+
+    See https://docs.stripe.com/currencies#three-decimal
+    """
+    own = _own_currency(price, file)
+    problems = []
+    if own in price.currencies:
+        remedy = "its amount stands at `amount`: remove this one"
+        problems.append(Problem(f"{where}.currencies.{own}", "is the price's own currency", remedy))
+    named = [(f"{where}.amount", own, price.amount)]
+    named += [(f"{where}.currencies.{code}", code, amount) for code, amount in price.currencies.items()]
+    return problems + [
+        Problem(place, f"{amount} {code} is more exact than Stripe is", "let the last of its digits be 0")
+        for place, code, amount in named
+        if exponent(code) == 3 and amount % 10
+    ]
+
+
+def _agreement_problems(where: str, plan: PlanSection, file: PlansFile) -> list[Problem]:
+    """All prices of a plan name the same currencies, the same one first."""
+    intervals = list(plan.prices)
+    named = {interval: _currencies(price, file) for interval, price in plan.prices.items()}
+    return [
+        Problem(
+            f"{where}.{interval}",
+            f"is sold in {_told(named[interval])}, per {intervals[0]} in {_told(named[intervals[0]])}",
+            "name the same currencies for both",
+        )
+        for interval in intervals[1:]
+        if (named[interval][0], set(named[interval])) != (named[intervals[0]][0], set(named[intervals[0]]))
+    ]
+
+
+def _fee_problems(where: str, fee: FeeSection, plan: PlanSection, file: PlansFile) -> list[Problem]:
+    if {_own_currency(each, file) for each in plan.prices.values()} != {file.currency}:
+        return [Problem(where, "needs prices in the file's currency", "remove it, or add them")]
+    missing = {code for price in plan.prices.values() for code in price.currencies} - {*_currencies(fee, file)}
+    return [_missing(where, code, "the plan") for code in sorted(missing)]
+
+
+def _beside(where: str, own: PriceSection, price: PriceSection, file: PlansFile, *, plan: str) -> list[Problem]:
+    """What an add-on's price lacks beside a plan's; it may be sold in more currencies, as with another plan."""
+    if _own_currency(own, file) != _own_currency(price, file):
+        return [Problem(where, f"plan {plan!r} is sold in another currency", "use one currency for both")]
+    missing = {*price.currencies} - {*_currencies(own, file)}
+    return [_missing(where, code, f"plan {plan!r}") for code in sorted(missing)]
+
+
+def _missing(where: str, code: str, what: str) -> Problem:
+    return Problem(f"{where}.currencies", f"{what} is sold in {code}, this is not", f"add {code}, or take it off there")
+
+
+def _own_currency(price: PriceSection | FeeSection, file: PlansFile) -> str:
+    return (price.currency if isinstance(price, PriceSection) else None) or file.currency
+
+
+def _currencies(price: PriceSection | FeeSection, file: PlansFile) -> list[str]:
+    return list(dict.fromkeys([_own_currency(price, file), *price.currencies]))
+
+
+def _told(currencies: Iterable[str]) -> str:
+    return ", ".join(currencies)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
+Amount = Annotated[int, Field(ge=1, le=99_999_999)]
 
 
 class _Strict(BaseModel):
@@ -26,10 +27,11 @@ class FeatureSection(NamedSection):
 
 
 class PriceSection(_Strict):
-    """A price per interval."""
+    """A price per interval; `currencies` are further ones with their amounts."""
 
-    amount: int = Field(ge=1, le=99_999_999)
+    amount: Amount
     currency: Currency | None = None
+    currencies: dict[Currency, Amount] = {}
     lookup_key: str | None = Field(default=None, min_length=1, max_length=200)
     credits: dict[str, Annotated[int, Field(ge=1, le=1_000_000_000)]] = {}
 
@@ -37,7 +39,8 @@ class PriceSection(_Strict):
 class FeeSection(_Strict):
     """A price that is charged once."""
 
-    amount: int = Field(ge=1, le=99_999_999)
+    amount: Amount
+    currencies: dict[Currency, Amount] = {}
     lookup_key: str | None = Field(default=None, min_length=1, max_length=200)
 
 

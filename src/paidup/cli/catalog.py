@@ -51,7 +51,12 @@ def show_plans(app_path: str = App, as_json: bool = AsJson) -> None:
             "plan": plan.key,
             "name": plan.name,
             "group": plan.group,
-            "prices": ", ".join(f"{p.amount} {p.currency}/{p.interval}" for p in plan.prices) or "free",
+            "prices": ", ".join(
+                f"{amount} {currency}/{price.interval}"
+                for price in plan.prices
+                for currency, amount in price.amounts.items()
+            )
+            or "free",
             "features": ", ".join(sorted(plan.features)) or None,
             "limits": ", ".join(f"{k}={'unlimited' if v is None else v}" for k, v in plan.limits.items()) or None,
             "trial_days": plan.trial_days,

@@ -41,6 +41,7 @@ class PlanPrice:
     What a plan costs per interval: `day`, `week`, `month`, `year` or `once`; `amount` is in minor units per seat.
 
     `credits` is how many units of which credit a paid interval brings, per seat as well.
+    `currencies` is what it costs in further ones, by lower-case code, in minor units of each (whole yen, fils).
     """
 
     interval: str
@@ -48,6 +49,16 @@ class PlanPrice:
     currency: str
     lookup_key: str
     credits: Mapping[str, int] = field(default_factory=dict)
+    currencies: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def amounts(self) -> Mapping[str, int]:
+        """What it costs in each currency it is sold in, its own first; in minor units of each."""
+        return {self.currency: self.amount, **self.currencies}
+
+    def amount_in(self, currency: str) -> int | None:
+        """What it costs in a currency, in minor units of it; None when it is not sold in it."""
+        return self.amounts.get(currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,10 @@ def _plain(kind: str, body: Row) -> dict[str, Any]:
     if kind in ("customer", "subscription"):
         plain = {name: value for name, value in plain.items() if name not in ("discount", "discounts")}
         plain["discounts"] = [_discount(each) for each in parse.discounts(body)]
+    if kind == "price":
+        # Rows of before there were any lack it, which says the same as its own currency alone.
+        options = plain.get("currency_options") or {}
+        plain["currency_options"] = {code: each for code, each in options.items() if code != body.get("currency")}
     if kind == "subscription" and isinstance(plain.get("items"), Mapping):
         plain["items"] = {item["id"]: _item(item) for item in plain["items"]["data"]}
     return plain
@@ -198,8 +202,12 @@ def _recurring(row: Row) -> int:
     """What a period brings; nothing once it is over. Tiers and usage aren't known beforehand and count as nothing."""
     if row["status"] not in LIVE_STATUSES and row["snapshot"]["status"] not in LIVE_STATUSES:
         return 0
-    items = row["snapshot"]["items"]["data"]
-    return sum((each["price"].get("unit_amount") or 0) * (each.get("quantity") or 0) for each in items)
+    items, currency = row["snapshot"]["items"]["data"], row["snapshot"].get("currency")
+    return sum((_amount(each["price"], currency) or 0) * (each.get("quantity") or 0) for each in items)
+
+
+def _amount(price: Row, currency: str | None) -> int | None:
+    return parse.unit_amount(price, currency or price.get("currency") or "")
 
 
 def _text(value: object) -> str | None:

@@ -174,9 +174,25 @@ def standing(body: Json) -> Standing:
     )
 
 
+def unit_amount(price: Json, currency: str) -> int | None:
+    """What a price costs in a currency, in minor units; None for tiers, and where the body doesn't tell."""
+    if price.get("currency", currency) == currency:
+        found: int | None = price.get("unit_amount")
+        return found
+    return ((price.get("currency_options") or {}).get(currency) or {}).get("unit_amount")
+
+
+def prices_elsewhere(subscription: Json) -> list[dict[str, Any]]:
+    """The prices in a subscription that Stripe shows in another currency than the subscription's: in their own."""
+    currency = subscription.get("currency")
+    prices = [item["price"] for item in subscription["items"]["data"]]
+    return [each for each in prices if currency is not None and each.get("currency") != currency]
+
+
 def _item(body: Json, parent: Json) -> SubscriptionItem:
     price = body["price"]
     recurring = price.get("recurring") or {}
+    currency = parent.get("currency") or price.get("currency") or ""
     return SubscriptionItem(
         id=body["id"],
         price=price["id"],
@@ -187,8 +203,8 @@ def _item(body: Json, parent: Json) -> SubscriptionItem:
         quantity=body.get("quantity") or 1,
         interval=recurring.get("interval"),
         interval_count=recurring.get("interval_count") or 1,
-        unit_amount=price.get("unit_amount"),
-        currency=price.get("currency") or "",
+        unit_amount=unit_amount(price, currency),
+        currency=currency,
         current_period_start=from_unix(body.get("current_period_start") or parent.get("current_period_start")),
         current_period_end=from_unix(body.get("current_period_end") or parent.get("current_period_end")),
     )

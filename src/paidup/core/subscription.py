@@ -22,7 +22,11 @@ _ENDED = frozenset({"canceled", "incomplete_expired"})
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionItem:
-    """One price of a subscription. `unit_amount` is in minor units, None for tiered prices."""
+    """
+    One price of a subscription. `unit_amount` is in minor units of `currency`, which is the subscription's.
+
+    It is None for tiered prices, and where it is not known yet what a price of several currencies costs in this one.
+    """
 
     id: str
     price: str

@@ -29,6 +29,7 @@ _PAGE = 100
 _WITH_METHOD: Any = {"expand": ["default_payment_method"]}
 _CUSTOMER_PARTS = ("invoice_settings.default_payment_method", "discount.source.coupon")
 _SUBSCRIPTION_PARTS = ("default_payment_method", "discounts.source.coupon")
+_PRICE_PARTS = ("currency_options",)
 """What is expanded in what is stored."""
 
 
@@ -38,7 +39,7 @@ def _in_list(parts: Sequence[str]) -> list[str]:
 
 _LISTS: Mapping[str, tuple[str, Params]] = {
     "product": ("/v1/products", {}),
-    "price": ("/v1/prices", {}),
+    "price": ("/v1/prices", {"expand": _in_list(_PRICE_PARTS)}),
     "customer": ("/v1/customers", {"expand": _in_list(_CUSTOMER_PARTS)}),
     "subscription": ("/v1/subscriptions", {"status": "all", "expand": _in_list(_SUBSCRIPTION_PARTS)}),
     "invoice": ("/v1/invoices", {}),
@@ -436,18 +437,18 @@ class Gateway:
             return _plain(self._v1.products.update(product_id, cast(Any, params)))
 
     def retrieve_price(self, price_id: str) -> Json:
-        """A price."""
+        """A price, with what it costs in every currency, its own among them."""
         with translated(f"read price {price_id}"):
-            return _plain(self._v1.prices.retrieve(price_id))
+            return _plain(self._v1.prices.retrieve(price_id, {"expand": list(_PRICE_PARTS)}))
 
     def find_price(self, price_id: str) -> Json | None:
         """A price, or None when there is none with this id. Any other failure is raised."""
         return _found(self.retrieve_price, price_id)
 
     def list_prices(self, **filters: Any) -> list[Json]:
-        """Prices, with Stripe's own filters, such as `lookup_keys=[…]` (at most ten) or `active=True`."""
+        """Prices, as `retrieve_price`, with Stripe's own filters: `lookup_keys=[…]` (at most ten), `active=True`…"""
         with translated("list prices"):
-            page = self._v1.prices.list(cast(Any, {**filters, "limit": _PAGE}))
+            page = self._v1.prices.list(cast(Any, {**filters, "limit": _PAGE, "expand": _in_list(_PRICE_PARTS)}))
             return [_plain(each) for each in page.auto_paging_iter()]
 
     def create_price(self, params: Params, *, idempotency_key: str) -> Json:
@@ -456,7 +457,7 @@ class Gateway:
             return _plain(self._v1.prices.create(cast(Any, params), {"idempotency_key": idempotency_key}))
 
     def update_price(self, price_id: str, params: Params) -> Json:
-        """Change what can be changed of a price: never its amount."""
+        """Change what can be changed of a price: never its amount, but further currencies can be added."""
         with translated(f"change price {price_id}"):
             return _plain(self._v1.prices.update(price_id, cast(Any, params)))
 
