@@ -473,6 +473,7 @@ class Billing:
         promotion_code: str | None = None,
         coupon: str | None = None,
         addons: Mapping[str, int] | None = None,
+        currency: str | None = None,
         embedded: bool = False,
         return_to: str | None = None,
         cancel_to: str | None = None,
@@ -483,7 +484,9 @@ class Billing:
         `return_to` is where Stripe sends the user afterwards (the address of your return route), `cancel_to` where
         the back link leads; paths of the app, or URLs of an allowed host. `email` and `name` go to a new customer.
         `promotion_code` is what people type, `coupon` a coupon's id: one of them, and chosen by the app, never taken
-        from a browser that may not. `addons` is how many of each add-on, by key. `embedded` gives a `client_secret` for
+        from a browser that may not. `addons` is how many of each add-on, by key. `currency` is what the owner is billed
+        in (`eur`), from the app as well; left out, it is what Stripe bills them in already, else the plan's own.
+        `embedded` gives a `client_secret` for
         Stripe's script on your own page instead of a `url`. Raises CheckoutRefused with the right action when the owner
         has a live subscription, CurrencyRefused, UnknownDiscount, DiscountExpired, DiscountNotApplicable, UnknownPlan,
         UnknownInterval, InvalidSeats, UnknownAddon, InvalidQuantity, PlanNotForSale, InvalidRequest, InvalidReturnUrl,
@@ -500,6 +503,7 @@ class Billing:
             promotion_code=promotion_code,
             coupon=coupon,
             addons=addons,
+            currency=currency,
             embedded=embedded,
             return_url=self._url(return_to or self.settings.checkout_done),
             cancel_url=self._url(cancel_to or self.settings.checkout_canceled),

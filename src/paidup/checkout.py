@@ -8,8 +8,9 @@ nothing; it only makes us look.
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ from paidup.trials import Trials
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _SYNC_WAIT = timedelta(seconds=5)
+_COMBINED = re.compile(r"You cannot combine currencies on a single customer.* currency (?P<currency>[a-z]{3})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Checkouts:
         promotion_code: str | None,
         coupon: str | None,
         addons: Mapping[str, int] | None,
+        currency: str | None,
         embedded: bool,
         return_url: str,
         cancel_url: str,
@@ -127,10 +130,10 @@ class Checkouts:
         beside = choose_addons(self._catalog, plan, addons, interval=interval)
         self._refuse_if_subscribed(owner, plan)
         fee = plan.setup_fee
-        ids = price_ids(self._gateway, [price, *(each for _, each, _ in beside), *([fee] if fee else [])])
+        sold = [price, *(each for _, each, _ in beside), *([fee] if fee else [])]
         known = self._customer(owner)
-        if known is not None:
-            self._refuse_if_in_another_currency(known, price)
+        chosen = self._currency(known, plan, sold, asked=currency.lower() if currency else None)
+        ids = price_ids(self._gateway, sold, currency=chosen)
         discount = discounts.choose(
             self._gateway, promotion_code=promotion_code, coupon=coupon, customer_id=known.id if known else None
         )
@@ -147,6 +150,7 @@ class Checkouts:
             setup_fee_id=ids[fee.lookup_key] if fee else None,
             addons=[(ids[each.lookup_key], quantity) for _, each, quantity in beside],
             addon_counts={addon.key: quantity for addon, _, quantity in beside},
+            currency=chosen,
         )
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
@@ -197,17 +201,32 @@ class Checkouts:
         with self._database.read() as session:
             return store.customer_of(session, owner, livemode=self._livemode)
 
-    def _refuse_if_in_another_currency(self, known: Customer, price: PlanPrice) -> None:
-        """Stripe bills a customer in one currency. It may be forgotten there, so ours is asked about before a no."""
-        if known.currency in (None, price.currency):
-            return
-        now = self._gateway.find_customer(known.id) or {}
-        if now.get("currency") not in (None, price.currency):
+    def _currency(self, known: Customer | None, plan: Plan, sold: Sequence[PlanPrice], *, asked: str | None) -> str:
+        """
+        The currency of what is sold: the one asked for, else the customer's, else the plan's own.
+
+        Stripe bills a customer in one currency. It may be forgotten there, so ours is asked about before a no.
+        """
+        own, offered = sold[0].currency, _in_all(sold)
+        fixed = known.currency if known else None
+        if known is not None and fixed is not None and (asked not in (None, fixed) or fixed not in offered):
+            fixed = (self._gateway.find_customer(known.id) or {}).get("currency")
+        if fixed is not None and asked not in (None, fixed):
             raise CurrencyRefused(
-                f"this customer pays in {known.currency}, the plan is sold in {price.currency}",
-                currency=str(now["currency"]),
-                remedy=f"offer a plan in {known.currency}",
+                f"this customer pays in {fixed}, not in {asked}",
+                currency=fixed,
+                remedy=f"sell to them in {fixed}, which is what happens when no currency is named",
             )
+        if fixed is not None and fixed not in offered:
+            raise CurrencyRefused(
+                f"this customer pays in {fixed}, {plan.name} is sold in {', '.join(offered)}",
+                currency=fixed,
+                remedy=f"offer a plan in {fixed}",
+            )
+        chosen = asked or fixed or own
+        if chosen not in offered:
+            raise PlanNotForSale(f"{plan.name} is not sold in {chosen}", remedy=f"choose one of: {', '.join(offered)}")
+        return chosen
 
     def _group(self, subscription: Subscription) -> str | None:
         """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
@@ -284,7 +303,7 @@ class Checkouts:
                     raise PlanNotForSale(
                         f"Stripe does not sell plan {intent.plan!r} now", remedy="run `paidup catalog push`"
                     ) from error
-                if (refused := discounts.refusal(error)) is not None:
+                if (refused := discounts.refusal(error) or _other_currency(error)) is not None:
                     raise refused from error
                 raise
             except StripeUnavailable as error:
@@ -343,6 +362,27 @@ class Checkouts:
     def _stored(self, intent_id: str) -> Checkout:
         with self._database.read() as session:
             return _as_checkout(session.get_one(CheckoutIntent, intent_id))
+
+
+def _in_all(sold: Sequence[PlanPrice]) -> list[str]:
+    """The currencies in which each of what is sold together has an amount, the first one's own first."""
+    return [code for code in sold[0].amounts if all(each.amount_in(code) is not None for each in sold)]
+
+
+def _other_currency(error: StripeError) -> CurrencyRefused | None:
+    """
+    What Stripe says of a customer who has something in another currency, which we may not have heard of yet.
+
+    Stripe gives it no code of its own; its words are all there is to tell it by.
+    """
+    found = _COMBINED.search(error.message)
+    if found is None:
+        return None
+    return CurrencyRefused(
+        f"this customer has something in {found['currency']} already",
+        currency=found["currency"],
+        remedy=f"sell to them in {found['currency']}, or let it end first: an open Checkout as well",
+    )
 
 
 def _as_checkout(intent: CheckoutIntent) -> Checkout:

@@ -417,7 +417,7 @@ class CheckoutRefused(BillingError):
 
 
 class CurrencyRefused(BillingError):
-    """Stripe bills a customer in one currency, `currency`, and the plan is sold in another."""
+    """Stripe bills a customer in one currency, `currency`, and another was asked for, or is all the plan is sold in."""
 
     code = "currency_refused"
     status = 409

@@ -45,6 +45,8 @@ class Purchase:
     setup_fee_id: str | None = None
     addons: Sequence[tuple[str, int]] = ()
     addon_counts: Mapping[str, int] = field(default_factory=dict)
+    currency: str = field(kw_only=True)
+    """The one that all of it is billed in: without it, Stripe would choose one by where the buyer seems to be."""
 
     def params(
         self, intent_id: str, *, terms: CheckoutTerms, return_url: str, cancel_url: str, with_trial: bool
@@ -57,6 +59,7 @@ class Purchase:
             "mode": "subscription",
             "customer": self.customer_id,
             "client_reference_id": intent_id,
+            "currency": self.currency,
             "line_items": self._lines(),
             **self._addresses(return_url, cancel_url),
             "metadata": metadata,
@@ -77,9 +80,10 @@ class Purchase:
 
     def is_asked_by(self, params: Mapping[str, Any]) -> bool:
         """Do these parameters buy the same? Addresses aside: they differ from page to page."""
-        asked = (params["customer"], params["line_items"], params.get("discounts", []), "ui_mode" in params)
+        what = (params["line_items"], params.get("currency"), params.get("discounts", []))
+        asked = (params["customer"], *what, "ui_mode" in params)
         discounts = [dict(self.discount)] if self.discount else []
-        return asked == (self.customer_id, self._lines(), discounts, self.embedded)
+        return asked == (self.customer_id, self._lines(), self.currency, discounts, self.embedded)
 
     def _addresses(self, return_url: str, cancel_url: str) -> dict[str, str]:
         if self.embedded:

@@ -154,9 +154,10 @@ class Quotes:
                 f"{plan.name} is what there is already", action="nothing_to_change", remedy="choose something else"
             )
         self.check_schedule(body)
-        if subscription.currency != price.currency:
+        currency = subscription.currency
+        if price.amount_in(currency) is None:
             raise PlanNotForSale(
-                f"the subscription is in {subscription.currency}, {plan.name} is sold in {price.currency}",
+                f"the subscription is in {currency}, {plan.name} is sold in {', '.join(price.amounts)}",
                 remedy="cancel it, then start a checkout for the new plan",
             )
         return Meant(body, subscription, item, before, after)
@@ -164,7 +165,14 @@ class Quotes:
     def items(self, meant: Meant) -> list[dict[str, Any]]:
         """The elements of Stripe's `items` that it takes. Raises PlanNotForSale, StripeError."""
         wanted = item_changes.wanted(meant.subscription, meant.item, meant.before, meant.after, self._catalog)
-        return item_changes.item_changes(wanted, price_ids(self._gateway, item_changes.prices_of(wanted)))
+        sold, currency = item_changes.prices_of(wanted), meant.subscription.currency
+        for each in sold:
+            if each.amount_in(currency) is None:
+                raise PlanNotForSale(
+                    f"the subscription is in {currency}, price {each.lookup_key!r} has no amount in it",
+                    remedy="leave out what it is of, or add the currency to the plans file",
+                )
+        return item_changes.item_changes(wanted, price_ids(self._gateway, sold, currency=currency))
 
     def running(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
         """The owner's subscription in a group, or the only one; of one bought a moment ago nobody may have told us."""

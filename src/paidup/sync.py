@@ -282,6 +282,7 @@ class Synchroniser:
         if is_known and fetched.customer is not None and (cards := parse.changed_card(fetched.customer)):
             self._move_card(customer_id, fetched, *cards)
         fetched.lines = self._crediting.lines(customer_id, fetched.invoices or ())
+        self._complete_amounts(fetched.subscriptions or [])
 
         def apply(session: Session) -> None:
             owner = self._owner(session, customer_id, fetched.customer)
@@ -293,6 +294,22 @@ class Synchroniser:
             inbox.finish(session, claim, now=self._clock())
 
         self._database.run(apply)
+
+    def _complete_amounts(self, subscriptions: list[Json]) -> None:
+        """
+        Say what prices of several currencies cost in a subscription's: Stripe shows them in their own.
+
+        A list of subscriptions expands too few levels to tell. Mostly the prices are mirrored, and no call is made.
+        """
+        elsewhere = [(price, body["currency"]) for body in subscriptions for price in parse.prices_elsewhere(body)]
+        if not elsewhere:
+            return
+        with self._database.read() as session:
+            known = store.currency_options(session, {price["id"] for price, _ in elsewhere})
+        for price, currency in elsewhere:
+            if currency not in known.get(price["id"], {}):
+                known[price["id"]] = (self._gateway.find_price(price["id"]) or {}).get("currency_options") or {}
+            price["currency_options"] = known[price["id"]]
 
     def _call(self, call: Callable[..., _Found], *arguments: object) -> Future[_Found]:
         """In a thread of its own, which inherits whether somebody waits for it."""

@@ -413,8 +413,8 @@ def test_addons_over_http(host_app: HostApp, stripe: Emulator) -> None:
             "features": [],
             "limits": {"projects": 10},
             "prices": [
-                {"interval": "month", "amount": 500, "currency": "usd", "credits": {}},
-                {"interval": "year", "amount": 5000, "currency": "usd", "credits": {}},
+                {"interval": "month", "amount": 500, "currency": "usd", "amounts": {"usd": 500}, "credits": {}},
+                {"interval": "year", "amount": 5000, "currency": "usd", "amounts": {"usd": 5000}, "credits": {}},
             ],
             "max": 5,
         }

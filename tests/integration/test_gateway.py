@@ -180,7 +180,7 @@ def test_what_comes_out_is_stripes_json_to_the_letter(
     [invoice] = client.v1.invoices.list({"customer": customer}).data
     expand = {"expand[]": "data.default_payment_method", "status": "all", "customer": customer}
     compared: dict[str, tuple[Any, Any]] = {
-        "price": (gateway.retrieve_price(price), _raw(stripe, f"prices/{price}")),
+        "price": (gateway.retrieve_price(price), _raw(stripe, f"prices/{price}", **{"expand[]": "currency_options"})),
         "product": (gateway.retrieve_product(product), _raw(stripe, f"products/{product}")),
         "subscription": (gateway.list_subscriptions(customer)[0], _raw(stripe, "subscriptions", **expand)["data"][0]),
         "invoice": (gateway.list_invoices(customer)[0], _raw(stripe, f"invoices/{invoice.id}")),

@@ -471,7 +471,8 @@ class TestOwnThingsOnly:
     def test_the_plans_are_for_everybody(self, stripe_side: httpx.Client) -> None:
         plans = stripe_side.get("/billing/plans").json()
         assert [each["key"] for each in plans] == ["free", "basic", "pro", "team"]
-        assert {"interval": "month", "amount": 2900, "currency": "usd", "credits": {}} in plans[2]["prices"]
+        costs = {"amount": 2900, "currency": "usd", "amounts": {"usd": 2900}}
+        assert {"interval": "month", **costs, "credits": {"tokens": 1000}} in plans[2]["prices"]
         assert "lookup_key" not in json.dumps(plans)
 
     def test_the_portal_opens_for_a_customer(self, user: httpx.Client, stripe: Emulator) -> None:

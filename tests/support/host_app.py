@@ -15,6 +15,8 @@ from paidup.web.fastapi import BillingRoutes
 OWNER_HEADER = "x-owner"
 OWNER_COOKIE = "owner"
 ROLE_HEADER = "x-role"
+CURRENCY_HEADER = "x-currency"
+"""In place of what an app knows of its users."""
 
 WEBHOOK_PATH = "/billing/webhook"
 
@@ -67,7 +69,8 @@ def _who_asks(request: Request) -> Owner | None:
         return None
     name = owner.replace(":", "-")
     manages = request.headers.get(ROLE_HEADER, "admin") == "admin"
-    return Owner(owner, manages_billing=manages, email=f"{name}@example.com", name=name)
+    currency = request.headers.get(CURRENCY_HEADER)
+    return Owner(owner, manages_billing=manages, email=f"{name}@example.com", name=name, currency=currency)
 
 
 def _projects_in_use(request: Request) -> int:

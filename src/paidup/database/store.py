@@ -7,7 +7,7 @@ whatever the clocks of two machines say. Functions take a session and never comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -215,6 +215,12 @@ def save_price(session: Session, price_id: str, body: Json | None, *, livemode: 
         return
     row = price_row(body, livemode=livemode, synced_at=synced_at)
     upsert(session, tables.Price, [row])
+
+
+def currency_options(session: Session, price_ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """What prices cost in every currency, as Stripe said it, by the prices' ids; those that it was said of."""
+    found = session.execute(select(tables.Price.id, tables.Price.snapshot).where(tables.Price.id.in_(price_ids)))
+    return {id: options for id, body in found if (options := body.get("currency_options"))}
 
 
 def known(session: Session, customer_id: str) -> Known:

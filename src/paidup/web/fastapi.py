@@ -218,6 +218,7 @@ class BillingRoutes:
                 addons=asked.addons,
                 email=owner.email,
                 name=owner.name,
+                currency=owner.currency,
                 promotion_code=asked.promotion_code or None,
                 embedded=asked.embedded,
                 return_to=request.url_for("billing_return").path,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from paidup.core.access import Access
-from paidup.core.catalog import Addon, Catalog, Plan
+from paidup.core.catalog import Addon, Catalog, Plan, PlanPrice
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.quote import ScheduledChange
 from paidup.core.subscription import Subscription
@@ -97,7 +97,7 @@ def plan_view(plan: Plan, catalog: Catalog) -> Mapping[str, Any]:
         "features": sorted(plan.features),
         "limits": dict(plan.limits),
         "prices": _prices(plan),
-        "setup_fee": {"amount": plan.setup_fee.amount, "currency": plan.setup_fee.currency} if plan.setup_fee else None,
+        "setup_fee": _costs(plan.setup_fee) if plan.setup_fee else None,
         "trial_days": plan.trial_days,
         "seats": {"min": plan.seats.min, "max": plan.seats.max} if plan.seats else None,
         "highlights": list(plan.highlights),
@@ -124,12 +124,9 @@ def _addon(addon: Addon) -> Mapping[str, Any]:
 
 
 def _prices(sold: Plan | Addon) -> list[Mapping[str, Any]]:
-    return [
-        {
-            "interval": each.interval,
-            "amount": each.amount,
-            "currency": each.currency,
-            "credits": dict(each.credits),
-        }
-        for each in sold.prices
-    ]
+    return [{"interval": each.interval, **_costs(each), "credits": dict(each.credits)} for each in sold.prices]
+
+
+def _costs(price: PlanPrice) -> Mapping[str, Any]:
+    """In its own currency, and by currency in all of them."""
+    return {"amount": price.amount, "currency": price.currency, "amounts": dict(price.amounts)}
