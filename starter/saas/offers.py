@@ -39,14 +39,21 @@ def offers(
     return [_offer(plan, interval, access, held_plan, wants) for plan in plans]
 
 
-def yearly_saving(plans: Iterable[Plan]) -> int:
+def yearly_saving(plans: Iterable[Plan], currency: str) -> int:
     """How many percent the best yearly price saves against twelve monthly ones; 0 when none does."""
     best = 0
     for plan in plans:
         month, year = plan.price("month"), plan.price("year")
-        if month and year and month.amount:
-            best = max(best, 100 - year.amount * 100 // (month.amount * 12))
+        if month and year:
+            (monthly, _), (yearly, _) = costs(month, currency), costs(year, currency)
+            best = max(best, 100 - yearly * 100 // (monthly * 12))
     return best
+
+
+def costs(price: PlanPrice, currency: str) -> tuple[int, str]:
+    """Amount and currency of what a visitor would pay: in theirs, else in the price's own."""
+    amount = price.amount_in(currency)
+    return (price.amount, price.currency) if amount is None else (amount, currency)
 
 
 def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | None, wants: str | None) -> Offer:

@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect
 
 from stripe_emulator import Emulator
 from tests.acceptance.person import WORKS, Person
-from tests.support.starter import PLANS, StarterApp
+from tests.support.starter import PLANS, SECRET_KEY, StarterApp
+from tests.support.waiting import eventually
 
 _ALWAYS_ASKS_FOR_3DS = "4000 0027 6000 3184"
 _TEAM = """
@@ -25,6 +26,7 @@ seats = { min = 1, max = 20 }
 
 [plans.team.prices.month]
 amount = 4100
+currencies = { eur = 3800 }
 
 [addons.phone]
 name = "Help by phone"
@@ -32,15 +34,18 @@ plans = ["team"]
 
 [addons.phone.prices.month]
 amount = 1500
+currencies = { eur = 1400 }
 """
 
 
 @pytest.fixture(scope="module")
 def starter_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterApp]:
-    """One app for all stories here, with a plan by seats beside the starter's own."""
+    """One app for all stories here, with a plan by seats beside the starter's own, and euros beside dollars."""
     folder = tmp_path_factory.mktemp("starter")
     plans = Path(folder / "plans.toml")
-    plans.write_text(PLANS.read_text() + _TEAM)
+    sold = PLANS.read_text().replace("amount = 2900\n", "amount = 2900\ncurrencies = { eur = 2700 }\n")
+    sold = sold.replace("amount = 29000\n", "amount = 29000\ncurrencies = { eur = 27000 }\n")
+    plans.write_text(sold + _TEAM)
     with Emulator(port=0) as stripe:
         app = StarterApp(stripe, folder)
         app.environment["PAIDUP_PLANS"] = str(plans)
@@ -220,3 +225,36 @@ def test_who_pays_monthly_may_pay_yearly(ada: Person) -> None:
     ada.page.get_by_role("button", name=re.compile("and change")).click()
     ada.page.wait_for_url("**/settings/billing**")
     expect(ada.page.locator("#live-subscription")).to_contain_text("$290 per year")
+
+
+def test_who_is_billed_in_euros_is_shown_euros_and_pays_them(ada: Person, starter_app: StarterApp) -> None:
+    """H59: what the pricing page says is what Stripe's page and the invoices say."""
+    ada.choose("pro")
+    client = sdk.StripeClient(SECRET_KEY, base_addresses={"api": starter_app.stripe.url}).v1
+    [customer] = client.customers.list({"email": ada.email}).data
+    [session] = client.checkout.sessions.list({"customer": customer.id}).data
+    client.checkout.sessions.expire(session.id)
+    [price] = client.prices.list({"lookup_keys": ["pro_month"]}).data
+    paid_before = client.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": price.id}],
+            "currency": "eur",
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+        }
+    )
+    client.subscriptions.cancel(paid_before.id)
+    eventually(lambda: shows(ada, "/pricing", "€27 per month"))
+    ada.choose("pro")
+    expect(ada.page.get_by_text("€27.00").first).to_be_visible()
+    ada.pay()
+    ada.is_welcomed()
+    eventually(lambda: shows(ada, "/settings/billing", "€27 per month"))
+    switches_to(ada, "team")
+    expect(ada.page.locator("[data-fact=due]")).to_contain_text("€")
+
+
+def shows(person: Person, path: str, text: str) -> bool:
+    person.go(path)
+    return text in " ".join(person.page.locator("main").inner_text().split())

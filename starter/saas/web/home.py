@@ -47,15 +47,22 @@ def held_name(viewer: Viewer) -> str:
     return next((each.name for each in billing.catalog.plans if each.key == key), viewer.access.plan_name)
 
 
+def currency_of(viewer: Viewer | None) -> str:
+    """What the viewer pays in, which they keep; what we sell in for whoever has not paid yet."""
+    customer = billing.customer(viewer.user.owner) if viewer else None
+    return (customer.currency if customer else None) or billing.catalog.currency
+
+
 def price_cards(
     viewer: Viewer | None, plans: Sequence[Plan], *, interval: str = "month", wants: str | None = None
 ) -> dict[str, Any]:
     """What the templates with plan cards need."""
     interval = interval if interval in INTERVALS else "month"
+    currency = currency_of(viewer)
     return {
         "interval": interval,
-        "saving": yearly_saving(plans),
-        "currency": billing.catalog.currency,
+        "saving": yearly_saving(plans, currency),
+        "currency": currency,
         "offers": offers(
             plans,
             interval=interval,

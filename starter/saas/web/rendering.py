@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from paidup import Money
 from saas.billing import addon_name
+from saas.offers import costs
 from saas.settings import settings
 
 _HERE = Path(__file__).parent.parent
@@ -86,7 +87,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"day": day, "short_day": short_day, "stamp": stamp}
-    environment.globals |= {"money": money, "exact_money": exact_money, "asset": _asset, "addon_name": addon_name}
+    environment.globals |= {
+        "money": money,
+        "exact_money": exact_money,
+        "costs": costs,
+        "asset": _asset,
+        "addon_name": addon_name,
+    }
     return environment
 
 
