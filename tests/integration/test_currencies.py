@@ -278,7 +278,7 @@ def test_an_addon_without_the_currency_is_refused_in_a_change(make_billing: Make
     dollars = replace(pack, prices=tuple(replace(each, currencies={}) for each in pack.prices))
     buy(billing, "pro", currency="eur")
     other = make_billing(catalog=replace(billing.catalog, addons=(dollars,)))
-    with pytest.raises(PlanNotForSale, match="pack_month"):
+    with pytest.raises(PlanNotForSale, match="price 'pack_month' has no amount in it"):
         other.preview_change(OWNER, "pro", addons={"pack": 1})
     with pytest.raises(PlanNotForSale, match="not sold in eur"):
         other.checkout("user:2", "pro", addons={"pack": 1}, currency="eur")
@@ -373,6 +373,10 @@ def test_a_price_is_mirrored_with_every_currency_and_nothing_differs(billing: Bi
     amounts = {code: each["unit_amount"] for code, each in mirrored["max_month"]["currency_options"].items()}
     assert amounts == {"usd": 9900, "eur": 9100, "jpy": 14_300, "kwd": 30_100}
     assert billing.reconcile().found == 0
+    page = billing.gateway.read_page("price", after=None)
+    assert {each["lookup_key"]: each["currency_options"] for each in page.bodies}["max_month"] == mirrored["max_month"][
+        "currency_options"
+    ]
 
 
 # at Stripe
