@@ -337,7 +337,8 @@ def test_the_plans_tell_every_amount(host_app: HostApp) -> None:
     with host_app.client() as http:
         plans = {each["key"]: each for each in http.get("/billing/plans").json()}
     amounts = {"usd": 2900, "eur": 2750, "jpy": 4200, "kwd": 8950}
-    assert plans["pro"]["prices"][0] == {"interval": "month", "amount": 2900, "currency": "usd", "amounts": amounts}
+    costs = {"amount": 2900, "currency": "usd", "amounts": amounts}
+    assert plans["pro"]["prices"][0] == {"interval": "month", **costs, "credits": {}}
     assert plans["pro"]["setup_fee"]["amounts"]["kwd"] == 30_050
     assert plans["pro"]["addons"][0]["prices"][1]["amounts"]["jpy"] == 7100
 

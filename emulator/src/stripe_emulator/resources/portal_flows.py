@@ -206,7 +206,7 @@ def _discounts(engine: Engine, details: Params, customer: Json, subscription: Js
         sent,
         customer=customer,
         currency=subscription["currency"],
-        subtotal=amount_of(price, item["quantity"] or current["quantity"]),
+        subtotal=amount_of(price, item["quantity"] or current["quantity"], subscription["currency"]),
     )
     return [{"coupon": each.get("coupon"), "promotion_code": each.get("promotion_code")} for each in sent]
 
