@@ -12,7 +12,8 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
@@ -30,7 +31,7 @@ from paidup.core.timestamps import from_unix
 from paidup.customers import Customers, check_owner
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.database.tables import CheckoutIntent
+from paidup.database.tables import CheckoutIntent, OwnerMapping
 from paidup.errors import (
     CheckoutNotFound,
     CheckoutRefused,
@@ -155,6 +156,9 @@ class Checkouts:
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
             intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
+            if intent is None:
+                wanted = replace(wanted, customer_id=self._customers.ensure(owner, email=email, name=name))
+                continue
             session = self._session(intent, deadline)
             if session["status"] == "open" and wanted.is_asked_by(intent.params):
                 stored = self._stored(intent.id)
@@ -188,9 +192,9 @@ class Checkouts:
         """What is known of a Checkout, without asking Stripe. Raises CheckoutNotFound."""
         return _as_checkout(self._of(owner, session_id))
 
-    def _refuse_if_subscribed(self, owner: str, plan: Plan) -> None:
-        with self._database.read() as session:
-            subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
+    def _refuse_if_subscribed(self, owner: str, plan: Plan, session: Session | None = None) -> None:
+        with nullcontext(session) if session else self._database.read() as looking:
+            subscriptions = store.subscriptions_of(looking, owner, livemode=self._livemode)
         # Not only what is known to be live: in a status of tomorrow it may be billed as well.
         live = [each for each in subscriptions if not each.has_ended and self._group(each) in (plan.group, None)]
         current = best(live, self._catalog)
@@ -233,10 +237,20 @@ class Checkouts:
         plan = plan_of(subscription, self._catalog)
         return plan.group if plan else None
 
-    def _claim(self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str) -> CheckoutIntent:
-        """The row that holds the owner's plan group: the one there is, or a new one for this request."""
+    def _claim(self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str) -> CheckoutIntent | None:
+        """
+        The row that holds the owner's plan group: the one there is, or a new one for this request.
 
-        def claim(session: Session) -> CheckoutIntent:
+        None when the customer is not the owner's any more. Raises CheckoutRefused.
+        """
+
+        def claim(session: Session) -> CheckoutIntent | None:
+            # Locked, so that nobody gives the customer away until this page is seen by who would.
+            mapping = session.get(OwnerMapping, (wanted.owner, self._livemode), with_for_update=True)
+            if mapping is None or mapping.customer_id != wanted.customer_id:
+                return None
+            if store.is_deleted(session, wanted.customer_id):
+                return None
             held = self._held(session, wanted)
             if held is not None and held.state == "creating" and held.created < self._clock() - idempotency.LIFETIME:
                 held.state = "expired"  # its answer never came, so nobody has its address, and its key is worn out
@@ -274,6 +288,9 @@ class Checkouts:
             held = self._held(session, wanted)
             if held is None:
                 raise StripeUnavailable("the claim was taken and freed at the same moment", remedy="try again")
+            if held.id == intent_id:
+                # The page that held the group until now may have been paid since the subscriptions were looked at.
+                self._refuse_if_subscribed(wanted.owner, wanted.plan, session)
             return held
 
         return self._database.run(claim)
@@ -327,7 +344,8 @@ class Checkouts:
     def _clear(self, intent: CheckoutIntent, body: dict[str, Any], plan: Plan) -> None:
         """Free the claim of a session that is over, or that is for something else than what is wanted now."""
         if body["status"] == "complete":
-            self._synchroniser.now(targets.customer(intent.customer_id), wait=_SYNC_WAIT)
+            if not self._synchroniser.now(targets.customer(intent.customer_id), wait=_SYNC_WAIT):
+                raise StripeUnavailable("what was bought a moment ago is being looked at", remedy="try again")
             self._refuse_if_subscribed(intent.owner, plan)
             if body["payment_status"] == "unpaid":
                 raise CheckoutRefused(

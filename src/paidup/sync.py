@@ -352,6 +352,10 @@ class Synchroniser:
             if found.customer is None or not found.customer.get("deleted"):
                 raise
         found.checkouts = {each: call.result() for each, call in checkouts.items()}
+        if found.subscriptions is not None and not _bought(found) <= {each["id"] for each in found.subscriptions}:
+            # Paid after the lists were made: noted as paid, its page would make way for another one.
+            found.subscriptions = gateway.list_subscriptions(customer_id)
+            found.invoices = gateway.list_invoices(customer_id)
         return found
 
     def _move_card(self, customer_id: str, fetched: _Fetched, before: str, now: str) -> None:
@@ -470,6 +474,12 @@ def save_checkout(session: Session, session_id: str, body: Json) -> None:
             expires_at=from_unix(body["expires_at"]),
         )
     )
+
+
+def _bought(fetched: _Fetched) -> set[str]:
+    """The subscriptions that pages which are complete led to."""
+    made = (each.get("subscription") for each in fetched.checkouts.values() if each["status"] == "complete")
+    return {id for id in map(parse.reference, made) if id is not None}
 
 
 def _left_unpaid(session: Session, owner: str, bodies: Mapping[str, Json], *, now: datetime) -> list[Change]:

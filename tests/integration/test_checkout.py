@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pytest
@@ -29,7 +29,9 @@ from paidup import (
     StripeUnavailable,
     UnknownInterval,
     UnknownPlan,
+    inbox,
 )
+from paidup.core import targets
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, OwnerMapping
 from paidup.sync import save_checkout
@@ -124,6 +126,94 @@ def test_a_page_that_is_paid_while_stripe_answers_leads_nobody_nowhere(
         with pytest.raises(CheckoutRefused) as refused:
             make_billing(api_base=between.url).checkout(OWNER, "pro")
     assert (refused.value.action, live_subscriptions(stripe)) == ("change_plan", 1)
+
+
+@contextmanager
+def after_the_next_commit(do: Callable[[], object]) -> Iterator[None]:
+    """Do something right after the first commit of a block: a Checkout's, which has made sure of its customer."""
+    done: list[Session] = []
+
+    def once(session: Session) -> None:
+        if not done:
+            done.append(session)
+            do()
+
+    event.listen(Session, "after_commit", once)
+    try:
+        yield
+    finally:
+        event.remove(Session, "after_commit", once)
+    assert done
+
+
+def test_a_page_that_is_paid_after_the_look_at_the_subscriptions_leads_to_no_second_one(
+    billing: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H47, H49: paid and known by the time the group would be claimed."""
+    first, worker = billing.checkout(OWNER, "pro"), make_billing()
+
+    def pay_and_learn() -> None:
+        pay(str(first.url))
+        worker.sync(OWNER)
+
+    with after_the_next_commit(pay_and_learn), pytest.raises(CheckoutRefused) as refused:
+        billing.checkout(OWNER, "pro")
+    assert (refused.value.action, live_subscriptions(stripe)) == ("change_plan", 1)
+    assert open_sessions(stripe, billing) == []
+
+
+def test_a_customer_who_is_given_away_meanwhile_is_not_charged_by_who_had_them(
+    billing: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H39, H46: given away after this Checkout has looked up its customer."""
+    billing.checkout(OWNER, "pro")
+    stripe.advance(days=2)
+    billing.sync(OWNER)
+    given, other = billing.customer(OWNER), make_billing()
+    with after_the_next_commit(lambda: other.transfer(OWNER, "org:9")):
+        checkout = billing.checkout(OWNER, "pro")
+    assert given is not None
+    assert stripe.get(str(checkout.session_id))["customer"] != given.id
+    pay(str(checkout.url))
+    for owner in (OWNER, "org:9"):
+        billing.sync(owner)
+    assert (billing.access(OWNER).plan, billing.access("org:9").plan) == ("pro", "free")
+
+
+def test_a_page_that_was_paid_leads_to_no_second_one_while_stripe_is_asked_by_somebody_else(
+    billing: Billing, stripe: Emulator, database_url: str
+) -> None:
+    """H47, H49: a worker that holds the customer's lease and is slow."""
+    first = billing.checkout(OWNER, "pro")
+    pay(str(first.url))
+    target = targets.customer(stripe.get(str(first.session_id))["customer"])
+    database = Database(database_url)
+    with database.write() as session:
+        inbox.request(session, target, now=datetime.now(UTC))
+        assert inbox.claim(session, now=datetime.now(UTC), target=target)
+    database.close()
+    with pytest.raises(StripeUnavailable, match="being looked at"):
+        billing.checkout(OWNER, "pro")
+    assert (live_subscriptions(stripe), open_sessions(stripe, billing)) == (1, [])
+
+
+def test_what_was_bought_is_known_with_the_page_that_was_paid(
+    billing: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H47, H49: paid between the list of subscriptions and the look at the page, which are asked for side by side."""
+    pay(str(billing.checkout(OWNER, "pro").url))
+
+    def as_it_was_before(answer: bytes) -> bytes:
+        found = json.loads(answer)
+        if (found["object"], found.get("url")) != ("list", "/v1/subscriptions"):
+            return answer
+        between.change = lambda answer: answer
+        return json.dumps({**found, "data": []}).encode()
+
+    with a_go_between(stripe) as between:
+        between.change = as_it_was_before
+        make_billing(api_base=between.url).sync(OWNER)
+    assert billing.access(OWNER).plan == "pro"
 
 
 def test_an_old_look_at_a_page_does_not_open_it_again(billing: Billing, stripe: Emulator, database_url: str) -> None:
