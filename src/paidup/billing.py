@@ -214,6 +214,7 @@ class Billing:
         self._transfers = Transfers(
             database=self._database,
             gateway=self.gateway,
+            changing=self._changing,
             handlers=self._handlers,
             livemode=self._livemode,
             clock=clock,

@@ -144,6 +144,13 @@ class Changing:
         self._tell(lambda session: planned_changes.drop(session, body, owner=owner, now=self._clock()))
         return self._as_it_is_now(owner, chosen.customer, chosen.id, wait)
 
+    def settle(self, owner: str) -> None:
+        """Find out what became of an owner's changes that were interrupted. Raises StripeError."""
+        with self._database.read() as session:
+            found = rows.confirming(session, check_owner(owner), livemode=self._livemode)
+        for row in found:
+            self._settle(row)
+
     # one at a time
 
     def _claim(self, owner: str, quote_id: str) -> tuple[StoredQuote, bool]:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from paidup import inbox
 from paidup.core import targets
 from paidup.customers import Customers, check_owner
 from paidup.database import store
 from paidup.database.engine import Database
+from paidup.database.tables import OwnerMapping
 from paidup.errors import StripeError
 from paidup.sync import Synchroniser
 
@@ -53,7 +56,17 @@ class Leaving:
         with self._database.read() as session:
             if store.is_deleted(session, customer_id) and not inbox.is_dirty(session, target):
                 return True
-        self._database.run(lambda session: inbox.request(session, target, now=self._clock()))
+
+        def ask(session: Session) -> bool:
+            # Locked, so that nobody gives the customer away until this is seen by who would.
+            locked = session.get(OwnerMapping, (owner, self._livemode), with_for_update=True)
+            is_theirs = locked is not None and locked.customer_id == customer_id
+            if is_theirs:
+                inbox.request(session, target, now=self._clock())
+            return is_theirs
+
+        if not self._database.run(ask):
+            return self.delete(owner, wait=wait)  # it is somebody else's since a moment
         asked = self._returns.submit(self._finish, customer_id, wait)
         try:
             return asked.result(wait.total_seconds())

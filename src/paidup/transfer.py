@@ -14,10 +14,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from paidup import inbox, outbox
+from paidup.changing import Changing
 from paidup.core import parse, targets
 from paidup.core.changes import Change
 from paidup.customers import check_owner
 from paidup.database import credits, store
+from paidup.database import quotes as rows
 from paidup.database.engine import Database
 from paidup.database.tables import CheckoutIntent, Customer, OwnerMapping, StoredChange
 from paidup.errors import CustomerNotFound, TransferRefused
@@ -33,12 +35,14 @@ class Transfers:
         *,
         database: Database,
         gateway: Gateway,
+        changing: Changing,
         handlers: Handlers,
         livemode: bool,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._gateway = gateway
+        self._changing = changing
         self._handlers = handlers
         self._livemode = livemode
         self._clock = clock
@@ -47,6 +51,7 @@ class Transfers:
         """Raises CustomerNotFound, TransferRefused, InvalidOwner, StripeError; then nothing has changed."""
         if check_owner(owner) == check_owner(to):
             raise TransferRefused("an owner has nothing to transfer to themselves", remedy="name another owner")
+        self._changing.settle(owner)
         with self._database.read() as session:
             if self._was_done(session, owner, to):
                 return
@@ -90,17 +95,23 @@ class Transfers:
         )
         if session.scalars(is_buying).first() is not None:
             raise TransferRefused("a Checkout is open", remedy="wait until it is paid or has expired")
+        if rows.confirming(session, owner, livemode=self._livemode):
+            raise TransferRefused("a change of plan is under way", remedy="try again in a minute")
+        if inbox.is_dirty(session, targets.leaving(found.customer_id)):
+            raise TransferRefused(
+                "the customer is being deleted", remedy="`paidup queue --kind leaving` shows what is left of that"
+            )
         return found.customer_id
 
     def _hand_over(self, session: Session, owner: str, to: str, customer_id: str) -> None:
         # Always in the same order, so that two transfers never wait for each other.
-        rows = {
+        mappings = {
             each: session.get(OwnerMapping, (each, self._livemode), with_for_update=True)
             for each in sorted((owner, to))
         }
         if self._transferable(session, owner, to) != customer_id:
             raise TransferRefused("the customer has changed meanwhile", remedy="look again")
-        mapping, emptied = rows[owner], rows[to]
+        mapping, emptied = mappings[owner], mappings[to]
         assert mapping is not None
         row = {"livemode": self._livemode, "customer_id": customer_id, "intent": mapping.intent, "params": {}}
         for each in filter(None, (mapping, emptied)):
@@ -110,6 +121,7 @@ class Transfers:
         for model in (Customer, CheckoutIntent):
             key = Customer.id if model is Customer else CheckoutIntent.customer_id
             session.execute(update(model).where(key == customer_id).values(owner=to))
+        rows.hand_over(session, owner, to, customer_id=customer_id)
         credits.hand_over(session, owner, to, livemode=self._livemode)
         now = self._clock()
         session.flush()

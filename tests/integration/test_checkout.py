@@ -40,6 +40,7 @@ from tests.conftest import MakeBilling
 from tests.support.calls import counted
 from tests.support.deliveries import deliver
 from tests.support.go_between import a_go_between
+from tests.support.meanwhile import after_the_next_commit
 from tests.support.paying import pay
 from tests.support.waiting import eventually
 
@@ -126,24 +127,6 @@ def test_a_page_that_is_paid_while_stripe_answers_leads_nobody_nowhere(
         with pytest.raises(CheckoutRefused) as refused:
             make_billing(api_base=between.url).checkout(OWNER, "pro")
     assert (refused.value.action, live_subscriptions(stripe)) == ("change_plan", 1)
-
-
-@contextmanager
-def after_the_next_commit(do: Callable[[], object]) -> Iterator[None]:
-    """Do something right after the first commit of a block: a Checkout's, which has made sure of its customer."""
-    done: list[Session] = []
-
-    def once(session: Session) -> None:
-        if not done:
-            done.append(session)
-            do()
-
-    event.listen(Session, "after_commit", once)
-    try:
-        yield
-    finally:
-        event.remove(Session, "after_commit", once)
-    assert done
 
 
 def test_a_page_that_is_paid_after_the_look_at_the_subscriptions_leads_to_no_second_one(

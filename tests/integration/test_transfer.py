@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import stripe as sdk
 
-from paidup import AsyncBilling, Billing, Change, CustomerNotFound, InvalidOwner, StripeUnavailable, TransferRefused
+from paidup import (
+    AsyncBilling,
+    Billing,
+    Change,
+    CustomerNotFound,
+    InvalidOwner,
+    QuoteChanged,
+    QuoteNotFound,
+    StripeUnavailable,
+    TransferRefused,
+)
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.account import deliver_all, subscribe
 from tests.support.deliveries import a_hurrying_clock
+from tests.support.go_between import a_go_between
+from tests.support.meanwhile import after_the_next_look
 
 OWNER, TO, OTHER = "user:1", "org:7", "user:3"
 
@@ -95,6 +109,95 @@ class TestTransfer:
         billing.checkout(OWNER, "pro")
         with pytest.raises(TransferRefused, match="a Checkout is open"):
             billing.transfer(OWNER, TO)
+
+    def test_it_waits_for_a_change_that_is_being_carried_out(self, seller: Billing, stripe: Emulator) -> None:
+        quote = seller.preview_change(OWNER, "team", seats=5)
+        stripe.cut_next("/v1/subscriptions/*", method="POST", after_work=True, times=3)
+        with pytest.raises(StripeUnavailable):
+            seller.change_plan(OWNER, quote.id)
+        with pytest.raises(TransferRefused, match="a change of plan is under way"):
+            seller.transfer(OWNER, TO)
+        assert seller.change_plan(OWNER, quote.id).plan == "team"
+        seller.transfer(OWNER, TO)
+        assert seller.access(TO).plan == "team"
+
+    @pytest.mark.parametrize("after_work", [False, True])
+    def test_a_change_that_was_interrupted_long_ago_holds_nobody_up(
+        self, seller: Billing, make_billing: MakeBilling, stripe: Emulator, after_work: bool
+    ) -> None:
+        quote = seller.preview_change(OWNER, "team", seats=5)
+        stripe.cut_next("/v1/subscriptions/*", method="POST", after_work=after_work, times=3)
+        with pytest.raises(StripeUnavailable):
+            seller.change_plan(OWNER, quote.id)
+        later = make_billing(clock=lambda: datetime.now(UTC) + timedelta(minutes=3))
+        later.transfer(OWNER, TO)
+        assert customer_of(later, OWNER) is None
+        later.sync(TO)
+        assert later.access(TO).plan == ("team" if after_work else "pro")
+
+    def test_what_was_quoted_before_charges_nobody(self, seller: Billing, stripe: Emulator) -> None:
+        """H39, H46: by neither of them; the new owner is told what it would be now."""
+        quote = seller.preview_change(OWNER, "team", seats=5)
+        seller.transfer(OWNER, TO)
+        with pytest.raises(QuoteNotFound):
+            seller.change_plan(OWNER, quote.id)
+        with pytest.raises(QuoteChanged) as changed:
+            seller.change_plan(TO, quote.id)
+        seller.sync(TO)
+        assert seller.access(TO).plan == "pro"
+        assert seller.change_plan(TO, changed.value.quote.id).plan == "team"
+
+    def test_what_is_quoted_to_who_had_it_in_the_same_moment_charges_nobody(
+        self, seller: Billing, make_billing: MakeBilling, stripe: Emulator
+    ) -> None:
+        """H39, H46: asked for before, and stored after the customer was given away."""
+        other = make_billing()
+
+        def give_away(answer: bytes) -> bytes:
+            if json.loads(answer)["object"] == "invoice":
+                between.change = lambda answer: answer
+                other.transfer(OWNER, TO)
+            return answer
+
+        with a_go_between(stripe) as between:
+            between.change = give_away
+            quote = make_billing(api_base=between.url).preview_change(OWNER, "team", seats=5)
+        with pytest.raises(QuoteNotFound):
+            seller.change_plan(OWNER, quote.id)
+        seller.sync(TO)
+        assert seller.access(TO).plan == "pro"
+
+    def test_a_change_that_is_planned_is_shown_to_and_undone_by_the_new_owner(
+        self, seller: Billing, client: Any
+    ) -> None:
+        seller.change_plan(OWNER, seller.preview_change(OWNER, "basic").id)
+        planned = seller.scheduled_change(OWNER)
+        assert planned is not None
+        seller.transfer(OWNER, TO)
+        assert (seller.scheduled_change(OWNER), seller.scheduled_change(TO)) == (None, planned)
+        assert seller.undo_change(TO).schedule is None
+        undone = [each.owner for each in seller.changes() if each.kind == "change.undone"]
+        assert (seller.scheduled_change(TO), undone) == (None, [TO])
+
+    def test_who_is_being_deleted_cannot_go(self, seller: Billing, stripe: Emulator) -> None:
+        """H45, H46: the new owner would lose all of it."""
+        stripe.fail_next("/v1/customers/*", status=500, times=3)
+        assert not seller.delete_customer(OWNER)
+        with pytest.raises(TransferRefused, match="is being deleted"):
+            seller.transfer(OWNER, TO)
+        seller.run_until_idle()
+        with pytest.raises(CustomerNotFound):
+            seller.transfer(OWNER, TO)
+
+    def test_who_was_given_away_is_not_deleted_by_who_had_them(
+        self, seller: Billing, make_billing: MakeBilling
+    ) -> None:
+        """H45, H46: given away after the deletion has looked up whom it is about."""
+        other = make_billing()
+        with after_the_next_look(lambda: other.transfer(OWNER, TO)):
+            assert seller.delete_customer(OWNER)
+        seller.run_until_idle()
+        assert seller.access(TO).plan == "pro"
 
     def test_an_owner_who_was_deleted_may_be_given_one(self, seller: Billing, client: Any) -> None:
         subscribe(seller, owner=TO)

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from paidup.database.tables import StoredQuote
+from paidup.database.tables import OwnerMapping, StoredQuote
 
 _OVER = ("done", "outdated")
 
@@ -30,13 +30,17 @@ def take(
     session: Session, quote_id: str, owner: str, *, livemode: bool, now: datetime
 ) -> tuple[StoredQuote | None, StoredQuote | None, bool]:
     """
-    Take a quote to be confirmed, if it is this very owner's and not over yet.
+    Take a quote to be confirmed, if it is this very owner's, as its customer still is, and not over yet.
 
     Beside it the one of the same subscription that was taken before, which keeps it from being taken; and whether it
     was free until now. Of two that are taken at the same moment the database lets one through.
     """
+    # Locked first, so that nobody gives the customer away until this is seen by who would.
+    mapping = session.get(OwnerMapping, (owner, livemode), with_for_update=True)
     row = session.get(StoredQuote, quote_id)
-    if row is None or (row.owner, row.livemode) != (owner, livemode):
+    if row is None or mapping is None or (row.owner, row.livemode) != (owner, livemode):
+        return None, None, False
+    if row.customer_id != mapping.customer_id:
         return None, None, False
     if row.state in _OVER:
         return row, None, False
@@ -70,6 +74,21 @@ def confirmed(session: Session, subscription_id: str) -> list[StoredQuote]:
         StoredQuote.subscription_id == subscription_id, StoredQuote.state.in_(("confirming", "done"))
     )
     return list(session.scalars(query.order_by(StoredQuote.confirmed_at.desc())))
+
+
+def confirming(session: Session, owner: str, *, livemode: bool) -> list[StoredQuote]:
+    """The quotes of an owner that are being carried out, or were when the call was interrupted."""
+    query = select(StoredQuote).where(
+        StoredQuote.owner == owner, StoredQuote.livemode.is_(livemode), StoredQuote.state == "confirming"
+    )
+    return list(session.scalars(query))
+
+
+def hand_over(session: Session, owner: str, to: str, *, customer_id: str) -> None:
+    """A customer's quotes are the new owner's: what is planned or waits stays so, and of the others none holds."""
+    theirs = update(StoredQuote).where(StoredQuote.owner == owner, StoredQuote.customer_id == customer_id)
+    session.execute(theirs.where(StoredQuote.state == "open").values(state="outdated"))
+    session.execute(theirs.values(owner=to))
 
 
 def to_come(session: Session, subscription_id: str) -> list[StoredQuote]:
