@@ -43,7 +43,7 @@ from paidup.errors import (
     StripeUnavailable,
 )
 from paidup.prices import price_ids
-from paidup.purchase import Purchase, choose, choose_addons, refusal
+from paidup.purchase import Purchase, are_the_same, choose, choose_addons, refusal
 from paidup.stripe_api import idempotency
 from paidup.stripe_api.gateway import Gateway
 from paidup.sync import Synchroniser, save_checkout
@@ -155,12 +155,13 @@ class Checkouts:
         )
         deadline = monotonic() + _WAIT_SECONDS
         while monotonic() < deadline:
-            intent = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
-            if intent is None:
+            claimed = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
+            if claimed is None:
                 wanted = replace(wanted, customer_id=self._customers.ensure(owner, email=email, name=name))
                 continue
+            intent, is_for_this = claimed
             session = self._session(intent, deadline)
-            if session["status"] == "open" and wanted.is_asked_by(intent.params):
+            if session["status"] == "open" and is_for_this:
                 stored = self._stored(intent.id)
                 if stored.state == "open":
                     return stored
@@ -237,14 +238,16 @@ class Checkouts:
         plan = plan_of(subscription, self._catalog)
         return plan.group if plan else None
 
-    def _claim(self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str) -> CheckoutIntent | None:
+    def _claim(
+        self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str
+    ) -> tuple[CheckoutIntent, bool] | None:
         """
-        The row that holds the owner's plan group: the one there is, or a new one for this request.
+        The row that holds the owner's plan group, the one there is or a new one; and whether it is for this request.
 
         None when the customer is not the owner's any more. Raises CheckoutRefused.
         """
 
-        def claim(session: Session) -> CheckoutIntent | None:
+        def claim(session: Session) -> tuple[CheckoutIntent, bool] | None:
             # Locked, so that nobody gives the customer away until this page is seen by who would.
             mapping = session.get(OwnerMapping, (wanted.owner, self._livemode), with_for_update=True)
             if mapping is None or mapping.customer_id != wanted.customer_id:
@@ -256,9 +259,19 @@ class Checkouts:
                 held.state = "expired"  # its answer never came, so nobody has its address, and its key is worn out
                 session.flush()
                 held = None
-            if held is not None:
-                return held
             intent_id = uuid.uuid4().hex
+            params = wanted.params(
+                intent_id,
+                terms=self._catalog.checkout,
+                return_url=return_url,
+                cancel_url=cancel_url,
+                with_trial=wanted.plan.trial_days is not None
+                and not self._trials.was_had(
+                    session, wanted.owner, wanted.customer_id, email=email, group=wanted.plan.group, now=self._clock()
+                ),
+            )
+            if held is not None:
+                return held, are_the_same(held.params, params)
             session.execute(
                 store.insert(session, CheckoutIntent)
                 .values(
@@ -271,14 +284,7 @@ class Checkouts:
                     seats=wanted.seats,
                     addons=dict(wanted.addon_counts),
                     customer_id=wanted.customer_id,
-                    params=wanted.params(
-                        intent_id,
-                        terms=self._catalog.checkout,
-                        return_url=return_url,
-                        cancel_url=cancel_url,
-                        with_trial=wanted.plan.trial_days is not None
-                        and not self._trials.was_had(session, wanted.owner, wanted.customer_id, email=email),
-                    ),
+                    params=params,
                     state="creating",
                     created=self._clock(),
                 )
@@ -291,7 +297,7 @@ class Checkouts:
             if held.id == intent_id:
                 # The page that held the group until now may have been paid since the subscriptions were looked at.
                 self._refuse_if_subscribed(wanted.owner, wanted.plan, session)
-            return held
+            return held, are_the_same(held.params, params)
 
         return self._database.run(claim)
 

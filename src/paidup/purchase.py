@@ -24,6 +24,8 @@ from paidup.errors import (
     UnknownPlan,
 )
 
+_INCIDENTAL = ("client_reference_id", "metadata", "success_url", "cancel_url", "return_url")
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
@@ -78,13 +80,6 @@ class Purchase:
                 params["payment_method_collection"] = "if_required"
         return params
 
-    def is_asked_by(self, params: Mapping[str, Any]) -> bool:
-        """Do these parameters buy the same? Addresses aside: they differ from page to page."""
-        what = (params["line_items"], params.get("currency"), params.get("discounts", []))
-        asked = (params["customer"], *what, "ui_mode" in params)
-        discounts = [dict(self.discount)] if self.discount else []
-        return asked == (self.customer_id, self._lines(), self.currency, discounts, self.embedded)
-
     def _addresses(self, return_url: str, cancel_url: str) -> dict[str, str]:
         if self.embedded:
             return {"ui_mode": "embedded_page", "return_url": _with_session_id(return_url)}
@@ -94,6 +89,22 @@ class Purchase:
         lines = [{"price": self.price_id, "quantity": self.seats}]
         lines += [{"price": price_id, "quantity": quantity} for price_id, quantity in self.addons]
         return [*lines, {"price": self.setup_fee_id, "quantity": 1}] if self.setup_fee_id else lines
+
+
+def are_the_same(asked: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Do these parameters ask for the same page? Whichever intent asks, and addresses aside."""
+    return _wanted(asked) == _wanted(others)
+
+
+def begins_trial(params: Mapping[str, Any]) -> bool:
+    """Does a page that was asked for with these parameters begin a trial?"""
+    return "trial_period_days" in params.get("subscription_data", {})
+
+
+def _wanted(params: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {name: value for name, value in params.items() if name not in _INCIDENTAL}
+    terms = {name: value for name, value in params.get("subscription_data", {}).items() if name != "metadata"}
+    return {**wanted, "subscription_data": terms}
 
 
 def _asked_on_the_page(terms: CheckoutTerms) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from paidup import inbox, outbox
+from paidup import inbox, outbox, trials
 from paidup.changing import Changing
 from paidup.core import parse, targets
 from paidup.core.changes import Change
@@ -59,10 +59,12 @@ class Transfers:
             customer_id = self._transferable(session, owner, to)
         metadata = {"metadata": {parse.OWNER_KEY: to}}
         self._gateway.update_customer(customer_id, metadata)
-        for body in self._gateway.list_subscriptions(customer_id):
+        found = self._gateway.list_subscriptions(customer_id)
+        for body in found:
             if not parse.subscription(body).has_ended:
                 self._gateway.update_subscription(body["id"], metadata)
-        self._database.run(lambda session: self._hand_over(session, owner, to, customer_id))
+        had_trial = any(body.get("trial_end") for body in found)
+        self._database.run(lambda session: self._hand_over(session, owner, to, customer_id, had_trial=had_trial))
 
     def _was_done(self, session: Session, owner: str, to: str) -> bool:
         """Is this a repetition, of a call whose commit nobody heard of?"""
@@ -103,7 +105,7 @@ class Transfers:
             )
         return found.customer_id
 
-    def _hand_over(self, session: Session, owner: str, to: str, customer_id: str) -> None:
+    def _hand_over(self, session: Session, owner: str, to: str, customer_id: str, *, had_trial: bool) -> None:
         # Always in the same order, so that two transfers never wait for each other.
         mappings = {
             each: session.get(OwnerMapping, (each, self._livemode), with_for_update=True)
@@ -122,6 +124,8 @@ class Transfers:
             key = Customer.id if model is Customer else CheckoutIntent.customer_id
             session.execute(update(model).where(key == customer_id).values(owner=to))
         rows.hand_over(session, owner, to, customer_id=customer_id)
+        if had_trial:
+            trials.hand_over(session, owner, customer_id, livemode=self._livemode)
         credits.hand_over(session, owner, to, livemode=self._livemode)
         now = self._clock()
         session.flush()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,29 @@ from paidup.database.engine import Database
 from paidup.database.tables import TrialMark
 from paidup.errors import StripeUnavailable
 from stripe_emulator import Emulator
+from tests.support.account import price_of
 from tests.support.paying import pay
 
+TWO_GROUPS = """
+currency = "usd"
+default_plan = "free"
+
+[plans.free]
+name = "Free"
+group = "app"
+
+[plans.basic]
+name = "Basic"
+group = "app"
+trial_days = 14
+prices.month.amount = 900
+
+[plans.phone]
+name = "Phone"
+group = "phone"
+trial_days = 14
+prices.month.amount = 500
+"""
 KEY = "a key of the tests, which is long"
 OTHER_CARD = "5555555555554444"
 
@@ -39,6 +62,146 @@ def begin(billing: Billing, owner: str, *, email: str | None = None, number: str
     pay(str(billing.checkout(owner, "basic", email=email).url), number=number)
     billing.sync(owner)
     return billing.access(owner).status
+
+
+@pytest.fixture
+def two_groups(make_billing: Callable[..., Billing], tmp_path: Path) -> Callable[..., Billing]:
+    """Billings with two plan groups, each of which has a plan with a trial."""
+
+    def make(plans: str = TWO_GROUPS, **more: Any) -> Billing:
+        path = tmp_path / f"{len(plans)}.toml"
+        path.write_text(plans)
+        billing = make_billing(plans_file=str(path), **more)
+        billing.push_catalog()
+        return billing
+
+    return make
+
+
+def given_by_hand(stripe: Emulator, billing: Billing, key: str, *, owner: str = "user:1") -> str:
+    """A trial that somebody gives to an owner in the Dashboard."""
+    client, customer = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}), billing.customer(owner)
+    assert customer is not None
+    items: Any = [{"price": price_of(client, f"{key}_month")}]
+    found = client.v1.subscriptions.create({"customer": customer.id, "items": items, "trial_period_days": 30})
+    stripe.advance(seconds=60)
+    billing.sync(owner)
+    return found.id
+
+
+def statuses(billing: Billing, owner: str = "user:1") -> list[str | None]:
+    """Of the owner's subscriptions to Basic and to Phone."""
+    billing.sync(owner)
+    found = [billing.subscription(owner, group=group) for group in ("app", "phone")]
+    return [each.status if each else None for each in found]
+
+
+@pytest.mark.hazard(61)
+def test_of_two_open_pages_one_has_a_trial(two_groups: Callable[..., Billing]) -> None:
+    billing = two_groups()
+    pages = [billing.checkout("user:1", plan) for plan in ("basic", "phone")]
+    assert [billing.checkout("user:1", plan) for plan in ("basic", "phone")] == pages
+    for page in pages:
+        pay(str(page.url))
+    assert statuses(billing) == ["trialing", "active"]
+
+
+@pytest.mark.hazard(61)
+def test_a_page_that_ran_out_uses_up_no_trial(two_groups: Callable[..., Billing], stripe: Emulator) -> None:
+    two_groups().checkout("user:1", "basic")
+    later = two_groups(clock=lambda: datetime.now(UTC) + timedelta(days=2))
+    pay(str(later.checkout("user:1", "phone").url))
+    assert statuses(later) == [None, "trialing"]
+
+
+@pytest.mark.hazard(61)
+def test_a_page_whose_trial_was_had_meanwhile_makes_way(two_groups: Callable[..., Billing], stripe: Emulator) -> None:
+    billing = two_groups()
+    first = billing.checkout("user:1", "basic")
+    given_by_hand(stripe, billing, "phone")
+    second = billing.checkout("user:1", "basic")
+    assert (stripe.get(str(first.session_id))["status"], billing.checkout("user:1", "basic")) == ("expired", second)
+    pay(str(second.url))
+    assert statuses(billing) == ["active", "trialing"]
+
+
+@pytest.mark.hazard(61)
+def test_a_page_whose_trial_is_offered_no_more_makes_way(two_groups: Callable[..., Billing]) -> None:
+    two_groups().checkout("user:1", "basic")
+    billing = two_groups(TWO_GROUPS.replace("trial_days = 14\n", ""))
+    pay(str(billing.checkout("user:1", "basic").url))
+    assert statuses(billing) == ["active", None]
+
+
+@pytest.mark.hazard(61)
+@pytest.mark.parametrize(("policy", "status"), [("cancel", "canceled"), ("bill", "active"), ("keep", "trialing")])
+def test_a_second_trial_of_an_owner_has_the_consequence_that_the_plans_file_says(
+    two_groups: Callable[..., Billing], stripe: Emulator, policy: str, status: str
+) -> None:
+    billing = two_groups(f'{TWO_GROUPS}\n[checkout]\nrepeated_trial = "{policy}"\n')
+    told: list[Change] = []
+    billing.on_change("trial.repeated")(told.append)
+    page = billing.checkout("user:1", "basic")
+    given = given_by_hand(stripe, billing, "phone")
+    pay(str(page.url))
+    billing.sync("user:1")
+    billing.run_until_idle()
+    assert statuses(billing) == [status, "trialing"]
+    assert [(each.owner, each.subscription != given, each.data["consequence"]) for each in told] == [
+        ("user:1", True, policy)
+    ]
+
+
+@pytest.mark.hazard(61)
+def test_a_second_trial_that_is_given_by_hand_is_left_alone(
+    two_groups: Callable[..., Billing], stripe: Emulator
+) -> None:
+    billing = two_groups()
+    pay(str(billing.checkout("user:1", "basic").url))
+    stripe.advance(seconds=60)
+    billing.sync("user:1")
+    given_by_hand(stripe, billing, "phone")
+    billing.run_until_idle()
+    assert statuses(billing) == ["trialing", "trialing"]
+
+
+@pytest.mark.hazard(46, 61)
+def test_who_gives_a_customer_away_keeps_having_had_their_trial(billing: Billing) -> None:
+    """And so does who gives it on."""
+    begin(billing, "user:1")
+    billing.transfer("user:1", "org:9")
+    assert begin(billing, "user:1") == "active"
+    billing.transfer("org:9", "org:10")
+    assert begin(billing, "org:9") == "active"
+    billing.run_until_idle()
+    assert [billing.access(each).status for each in ("user:1", "org:9", "org:10")] == ["active", "active", "trialing"]
+
+
+@pytest.mark.hazard(46, 61)
+def test_a_trial_that_a_customer_has_with_a_new_owner_is_not_the_old_ones(billing: Billing, stripe: Emulator) -> None:
+    pay(str(billing.checkout("user:1", "pro").url))
+    billing.sync("user:1")
+    billing.transfer("user:1", "org:9")
+    given_by_hand(stripe, billing, "basic", owner="org:9")
+    assert begin(billing, "user:1") == "trialing"
+
+
+@pytest.mark.hazard(46, 61)
+def test_two_customers_whom_one_owner_gave_away_are_not_one_person(
+    make: Callable[..., Billing], stripe: Emulator
+) -> None:
+    billing = make()
+    given = ["org:9", "org:10"]
+    begin(billing, "user:1", email="ada@example.com")
+    billing.transfer("user:1", given[0])
+    pay(str(billing.checkout("user:1", "pro", email="eve@example.com").url), number="6011111111111117")
+    billing.sync("user:1")
+    stripe.advance(seconds=60)
+    given_by_hand(stripe, billing, "basic")
+    billing.transfer("user:1", given[1])
+    billing.sync(given[1])
+    billing.run_until_idle()
+    assert not [each for each in billing.changes() if each.kind == "trial.repeated"]
 
 
 @pytest.mark.hazard(61)

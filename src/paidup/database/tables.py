@@ -435,7 +435,8 @@ class TrialMark(Base):
     """
     A keyed hash of an e-mail address or a card of a customer, by which a second trial of one person is told.
 
-    Nothing in it names anybody; whether the customer had a trial, their subscriptions tell.
+    One of an owner is theirs who gave this customer away. Nothing in it names anybody; whether the customer had a
+    trial, their subscriptions tell.
     """
 
     __tablename__ = "billing_trial_marks"
