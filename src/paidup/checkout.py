@@ -160,7 +160,12 @@ class Checkouts:
                 wanted = replace(wanted, customer_id=self._customers.ensure(owner, email=email, name=name))
                 continue
             intent, is_for_this = claimed
-            session = self._session(intent, deadline)
+            try:
+                session = self._session(intent, deadline)
+            except (StripeRejected, StripeNotFound) as error:
+                if error.param != "customer" or not self._is_gone(intent.customer_id):
+                    raise
+                continue
             if session["status"] == "open" and is_for_this:
                 stored = self._stored(intent.id)
                 if stored.state == "open":
@@ -181,17 +186,27 @@ class Checkouts:
         """
         intent = self._of(owner, session_id)
         if _as_checkout(intent).state in ("open", "pending"):
-            # In a thread, because the SDK's own timeouts and retries may take a minute, and a user is looking.
-            asked = self._returns.submit(self._synchroniser.now, targets.customer(intent.customer_id), wait=wait)
-            try:
-                asked.result(wait.total_seconds())
-            except (StripeError, TimeoutError):
-                pass  # the target stays dirty, the workers go on, and the page shows what is known until then
+            # If that fails the target stays dirty, the workers go on, and the page shows what is known until then.
+            self._synchronise(intent.customer_id, wait=wait)
         return self._stored(intent.id)
 
     def find(self, owner: str, session_id: str) -> Checkout:
         """What is known of a Checkout, without asking Stripe. Raises CheckoutNotFound."""
         return _as_checkout(self._of(owner, session_id))
+
+    def _synchronise(self, customer_id: str, *, wait: timedelta) -> bool:
+        """In a thread, because the SDK's own timeouts and retries may take a minute, and a user is looking."""
+        asked = self._returns.submit(self._synchroniser.now, targets.customer(customer_id), wait=wait)
+        try:
+            return asked.result(wait.total_seconds())
+        except (StripeError, TimeoutError):
+            return False
+
+    def _is_gone(self, customer_id: str) -> bool:
+        """Was a customer deleted at Stripe, of which nobody may have told us yet?"""
+        self._synchronise(customer_id, wait=_SYNC_WAIT)
+        with self._database.read() as session:
+            return store.is_deleted(session, customer_id)
 
     def _refuse_if_subscribed(self, owner: str, plan: Plan, session: Session | None = None) -> None:
         with nullcontext(session) if session else self._database.read() as looking:

@@ -298,6 +298,33 @@ def test_a_foreign_return_address_is_refused_before_anything_is_made(billing: Bi
     assert customers(stripe) == 0
 
 
+def test_a_customer_who_was_deleted_in_the_dashboard_is_replaced_though_nobody_told_us(
+    billing: Billing, stripe: Emulator
+) -> None:
+    """H41: "No such customer" for ever."""
+    gone = stripe.get(str(billing.checkout(OWNER, "pro").session_id))["customer"]
+    stripe.advance(days=2)
+    billing.sync(OWNER)
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    client.v1.customers.delete(gone)
+    pay(str(billing.checkout(OWNER, "pro", email="a@example.com").url))
+    billing.sync(OWNER)
+    found = billing.customer(OWNER)
+    assert found is not None
+    assert (found.id != gone, found.email, billing.access(OWNER).plan) == (True, "a@example.com", "pro")
+
+
+def test_who_deletes_their_account_in_another_tab_buys_as_somebody_new(
+    billing: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """H41, H45: deleted after this Checkout has looked up its customer."""
+    gone = stripe.get(str(billing.checkout(OWNER, "basic").session_id))["customer"]
+    other = make_billing()
+    with after_the_next_commit(lambda: other.delete_customer(OWNER)):
+        checkout = billing.checkout(OWNER, "pro")
+    assert (checkout.state, stripe.get(str(checkout.session_id))["customer"] != gone) == ("open", True)
+
+
 def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
     with pytest.raises(PlanNotForSale, match="paidup catalog push"):
         make_billing().checkout(OWNER, "pro")
