@@ -129,6 +129,7 @@ class Checkouts:
         check_owner(owner)
         plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
         beside = choose_addons(self._catalog, plan, addons, interval=interval)
+        self._look_again_if_it_may_have_ended(owner, plan)
         self._refuse_if_subscribed(owner, plan)
         fee = plan.setup_fee
         sold = [price, *(each for _, each, _ in beside), *([fee] if fee else [])]
@@ -208,14 +209,25 @@ class Checkouts:
         with self._database.read() as session:
             return store.is_deleted(session, customer_id)
 
+    def _look_again_if_it_may_have_ended(self, owner: str, plan: Plan) -> None:
+        """Before it is refused, as nobody may have told us. What renews is taken for granted: its change finds out."""
+        with self._database.read() as session:
+            current = self._current(session, owner, plan)
+        if current is not None and not _is_in_order(current, now=self._clock()):
+            self._synchronise(current.customer, wait=_SYNC_WAIT)
+
     def _refuse_if_subscribed(self, owner: str, plan: Plan, session: Session | None = None) -> None:
         with nullcontext(session) if session else self._database.read() as looking:
-            subscriptions = store.subscriptions_of(looking, owner, livemode=self._livemode)
-        # Not only what is known to be live: in a status of tomorrow it may be billed as well.
-        live = [each for each in subscriptions if not each.has_ended and self._group(each) in (plan.group, None)]
-        current = best(live, self._catalog)
+            current = self._current(looking, owner, plan)
         if current is not None:
             raise refusal(current, plan_of(current, self._catalog), plan)
+
+    def _current(self, session: Session, owner: str, plan: Plan) -> Subscription | None:
+        """The owner's subscription in the plan's group."""
+        subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
+        # Not only what is known to be live: in a status of tomorrow it may be billed as well.
+        live = [each for each in subscriptions if not each.has_ended and self._group(each) in (plan.group, None)]
+        return best(live, self._catalog)
 
     def _customer(self, owner: str) -> Customer | None:
         with self._database.read() as session:
@@ -422,6 +434,12 @@ def _other_currency(error: StripeError) -> CurrencyRefused | None:
         currency=found["currency"],
         remedy=f"sell to them in {found['currency']}, or let it end first: an open Checkout as well",
     )
+
+
+def _is_in_order(subscription: Subscription, *, now: datetime) -> bool:
+    """Paid, or in its trial, and going to be renewed."""
+    is_paid = subscription.is_trialing or (subscription.is_active and not subscription.awaits_first_payment)
+    return is_paid and subscription.renews_at is not None and subscription.renews_at > now
 
 
 def _as_checkout(intent: CheckoutIntent) -> Checkout:

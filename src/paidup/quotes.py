@@ -134,6 +134,8 @@ class Quotes:
         group = self._catalog.plan(plan_key).group
         body = self._gateway.retrieve_subscription(self.running(owner, group, wait).id)
         subscription = parse.subscription(body)
+        if subscription.has_ended:
+            self.synchronise(subscription.customer, wait)  # or the Checkout it is sent to would send it back here
         _refuse_as_it_stands(subscription)
         current, item = self._plan_item(subscription, group)
         held = addons_held(subscription, self._catalog)

@@ -453,6 +453,17 @@ def test_who_has_a_plan_is_sent_here_and_not_to_checkout(subscriber: Billing) ->
     assert subscriber.preview_change(OWNER, "team").after.plan == "team"
 
 
+def test_one_that_has_ended_though_nobody_told_us_may_be_bought_anew(
+    subscriber: Billing, client: sdk.StripeClient
+) -> None:
+    """H49: neither of the two sends to the other for ever."""
+    client.v1.subscriptions.cancel(known(subscriber).id)
+    with pytest.raises(CheckoutRefused):
+        subscriber.checkout(OWNER, "team", seats=3)
+    is_refused("checkout", lambda: subscriber.preview_change(OWNER, "team", seats=3))
+    assert subscriber.checkout(OWNER, "team", seats=3).state == "open"
+
+
 def test_one_that_nobody_told_us_of_yet_is_found(billing: Billing) -> None:
     """H6."""
     subscribe(billing)

@@ -325,6 +325,36 @@ def test_who_deletes_their_account_in_another_tab_buys_as_somebody_new(
     assert (checkout.state, stripe.get(str(checkout.session_id))["customer"] != gone) == ("open", True)
 
 
+def test_a_subscription_that_has_ended_though_nobody_told_us_is_in_nobodys_way(
+    billing: Billing, stripe: Emulator
+) -> None:
+    """H49: one that was going to end, or whose payment had failed."""
+    client = sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url})
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    subscription = billing.cancel(OWNER)
+    with pytest.raises(CheckoutRefused) as refused:
+        billing.checkout(OWNER, "pro")
+    assert refused.value.action == "resume"
+    client.v1.subscriptions.cancel(subscription.id)
+    assert billing.checkout(OWNER, "pro").state == "open"
+
+
+def test_a_refusal_costs_no_call_while_everything_is_in_order(billing: Billing, stripe: Emulator) -> None:
+    """H17, H49: and three, and one for each open page, when it may be out of date."""
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    with counted(stripe) as calls:
+        with pytest.raises(CheckoutRefused):
+            billing.checkout(OWNER, "pro")
+        assert calls.count == 0
+    billing.cancel(OWNER)
+    with counted(stripe) as calls:
+        with pytest.raises(CheckoutRefused):
+            billing.checkout(OWNER, "pro")
+        assert calls.count == 3
+
+
 def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
     with pytest.raises(PlanNotForSale, match="paidup catalog push"):
         make_billing().checkout(OWNER, "pro")
