@@ -182,4 +182,5 @@ def refusal(current: Subscription, current_plan: Plan | None, wanted: Plan) -> C
 
 def _with_session_id(url: str) -> str:
     """Stripe fills the braces in; they must not be percent-encoded."""
-    return f"{url}{'&' if urlsplit(url).query else '?'}session_id={{CHECKOUT_SESSION_ID}}"
+    page, mark, place = url.partition("#")
+    return f"{page}{'&' if urlsplit(page).query else '?'}session_id={{CHECKOUT_SESSION_ID}}{mark}{place}"

@@ -355,6 +355,23 @@ def test_a_refusal_costs_no_call_while_everything_is_in_order(billing: Billing, 
         assert calls.count == 3
 
 
+@pytest.mark.parametrize(
+    ("return_to", "expected"),
+    [
+        ("/done", "/done?session_id={CHECKOUT_SESSION_ID}"),
+        ("/done?a=b", "/done?a=b&session_id={CHECKOUT_SESSION_ID}"),
+        ("/done#top", "/done?session_id={CHECKOUT_SESSION_ID}#top"),
+        ("/done?a=b#top?c=d", "/done?a=b&session_id={CHECKOUT_SESSION_ID}#top?c=d"),
+    ],
+)
+def test_the_address_a_user_comes_back_to_names_the_session(
+    billing: Billing, stripe: Emulator, return_to: str, expected: str
+) -> None:
+    """H51: where the server sees it."""
+    session_id = str(billing.checkout(OWNER, "pro", return_to=return_to).session_id)
+    assert stripe.get(session_id)["success_url"] == f"{billing.settings.app_url}{expected}"
+
+
 def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
     with pytest.raises(PlanNotForSale, match="paidup catalog push"):
         make_billing().checkout(OWNER, "pro")
