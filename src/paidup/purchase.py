@@ -24,7 +24,7 @@ from paidup.errors import (
     UnknownPlan,
 )
 
-_INCIDENTAL = ("client_reference_id", "metadata", "success_url", "cancel_url", "return_url")
+_INCIDENTAL = ("client_reference_id", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Purchase:
 
 
 def are_the_same(asked: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    """Do these parameters ask for the same page? Whichever intent asks, and addresses aside."""
+    """Do these parameters ask for the same page, whichever intent asks?"""
     return _wanted(asked) == _wanted(others)
 
 

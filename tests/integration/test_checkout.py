@@ -372,6 +372,18 @@ def test_the_address_a_user_comes_back_to_names_the_session(
     assert stripe.get(session_id)["success_url"] == f"{billing.settings.app_url}{expected}"
 
 
+@pytest.mark.parametrize("embedded", [False, True])
+def test_a_page_leads_back_to_where_it_was_asked_for_last(billing: Billing, stripe: Emulator, embedded: bool) -> None:
+    """H53: not to where it was asked for in the morning, and left."""
+    pages = [
+        str(billing.checkout(OWNER, "pro", return_to=to, cancel_to="/pricing", embedded=embedded).session_id)
+        for to in ("/morning", "/evening")
+    ]
+    field = "return_url" if embedded else "success_url"
+    assert [stripe.get(each)["status"] for each in pages] == ["expired", "open"]
+    assert stripe.get(pages[1])[field].startswith(f"{billing.settings.app_url}/evening")
+
+
 def test_a_catalog_that_was_never_pushed_is_told(make_billing: Callable[..., Billing]) -> None:
     with pytest.raises(PlanNotForSale, match="paidup catalog push"):
         make_billing().checkout(OWNER, "pro")
