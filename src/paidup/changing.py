@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
 
-from paidup import discounts, outbox, planned_changes
+from paidup import cards, discounts, outbox, planned_changes
 from paidup.core import change_state, parse
 from paidup.core.changes import Change
 from paidup.core.quote import Quote, ScheduledChange
@@ -251,6 +251,7 @@ class Changing:
             quoted = (row.terms["currency"], row.terms["total"], row.terms["due_now"])
             if self._quotes.preview_again(row.subscription_id, row.params) != quoted:
                 raise _Outdated
+        cards.before_charging(self._gateway, parse.subscription(body))
 
     def _check(self, row: StoredQuote, body: dict[str, Any]) -> None:
         if row.expires_at <= self._clock() or change_state.fingerprint(body) != row.fingerprint:

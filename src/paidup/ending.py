@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, get_args
 
+from paidup import cards
 from paidup.core import parse, targets
 from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog
@@ -222,6 +223,7 @@ class Ending:
             case Verb.PAUSE:
                 return parse.standing(self._gateway.pause_subscription(subscription_id, step.params))
             case Verb.RESUME:
+                cards.before_charging(self._gateway, standing.subscription)
                 return parse.standing(self._gateway.resume_subscription(subscription_id, step.params))
             case Verb.RELEASE:
                 self._gateway.release_schedule(str(standing.schedule))

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any
 
+from paidup import cards
 from paidup.core import parse, targets
 from paidup.core.access import best, plan_of
 from paidup.core.catalog import Catalog
@@ -93,7 +94,7 @@ class Payments:
         if invoice is None:
             return None
         try:
-            return parse.invoice(self._pay(invoice, wait))
+            return parse.invoice(self._pay(invoice))
         finally:
             self._synchronise(invoice.customer, wait)
 
@@ -119,14 +120,13 @@ class Payments:
             invoices = store.open_invoices_of(session, owner, subscription.id, livemode=self._livemode)
         return subscription, waited_for(subscription, invoices)
 
-    def _pay(self, invoice: Invoice, wait: timedelta) -> dict[str, Any]:
+    def _pay(self, invoice: Invoice) -> dict[str, Any]:
         """The invoice once it is no longer open, or while a bank takes its time."""
         deadline = monotonic() + _WAIT_SECONDS
         # The user is here, and may be asked by their bank: that is not a decline.
         params = {"off_session": False}
         body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
-        if parse.changed_card(body["customer"]) is not None:
-            self._synchronise(invoice.customer, wait)  # which has the card charged that was chosen a moment ago
+        if cards.follow(self._gateway, body["customer"]) is not None:
             body = self._gateway.retrieve_invoice(invoice.id, expand=_ITS_CARDS)
         while True:
             if body["status"] != "open":

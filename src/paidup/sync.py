@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from paidup import giving_up, inbox, metrics, outbox, planned_changes
+from paidup import cards, giving_up, inbox, metrics, outbox, planned_changes
 from paidup.core import changes, parse, targets
 from paidup.core.access import plan_of
 from paidup.core.catalog import Catalog
@@ -39,7 +39,6 @@ from paidup.errors import (
     StripeError,
     StripeNotFound,
     StripeRateLimited,
-    StripeRejected,
 )
 from paidup.handlers import Handlers
 from paidup.reversals import Reversals
@@ -279,8 +278,8 @@ class Synchroniser:
         if stranger is not None and not parse.names_an_owner(stranger):
             wanted = frozenset({Part.CUSTOMER})
         fetched = self._fetch(customer_id, wanted, sessions, stranger)
-        if is_known and fetched.customer is not None and (cards := parse.changed_card(fetched.customer)):
-            self._move_card(customer_id, fetched, *cards)
+        if is_known and fetched.customer is not None:
+            fetched.subscriptions = cards.follow(self._gateway, fetched.customer, fetched.subscriptions)
         fetched.lines = self._crediting.lines(customer_id, fetched.invoices or ())
         self._complete_amounts(fetched.subscriptions or [])
 
@@ -357,27 +356,6 @@ class Synchroniser:
             found.subscriptions = gateway.list_subscriptions(customer_id)
             found.invoices = gateway.list_invoices(customer_id)
         return found
-
-    def _move_card(self, customer_id: str, fetched: _Fetched, before: str, now: str) -> None:
-        """
-        Pin the card that the user chose in the portal to the subscriptions that had the one before.
-
-        Stripe charges a subscription's own card before the customer's default, which is all that the portal sets.
-        """
-        if fetched.subscriptions is None:
-            fetched.subscriptions = self._gateway.list_subscriptions(customer_id)
-        for number, body in enumerate(fetched.subscriptions):
-            subscription = parse.subscription(body)
-            card = subscription.payment_method
-            if not subscription.is_live or card is None or card.id != before:
-                continue
-            try:
-                moved = self._gateway.update_subscription(subscription.id, {"default_payment_method": now})
-            except (StripeRejected, StripeNotFound) as error:
-                logger.error("subscription %s is still charged to the card before: %s", subscription.id, error)
-            else:
-                fetched.subscriptions[number] = moved
-        self._gateway.update_customer(customer_id, {"metadata": {parse.CARD_KEY: now}})
 
     def _owner(self, session: Session, customer_id: str, body: Json | None) -> str | None:
         """

@@ -26,6 +26,7 @@ from tests.conftest import MakeBilling
 from tests.support.account import subscribe
 from tests.support.calls import counted
 from tests.support.host_app import HostApp
+from tests.support.paying import FAILS_LATER_CARD, OTHER_CARD, change_card, pay
 from tests.support.waiting import eventually
 
 OWNER = "user:1"
@@ -133,6 +134,49 @@ def test_with_another_card_the_same_quote_is_paid_once(
     assert subscriber.change_plan(OWNER, quote.id).plan == "team"
     stripe.advance(days=20)
     assert paid(client, subscriber) == [2900, quote.due_now]
+
+
+class TestACardChangedInThePortal:
+    """H97: Checkout has pinned another one, and the user is faster than the webhook."""
+
+    pytestmark = pytest.mark.hazard(97)
+
+    @pytest.fixture
+    def subscriber(self, billing: Billing) -> Billing:
+        pay(str(billing.checkout(OWNER, "pro").url))
+        billing.sync(OWNER)
+        return billing
+
+    def test_it_is_charged_for_what_is_confirmed_next(self, subscriber: Billing, client: sdk.StripeClient) -> None:
+        quote = subscriber.preview_change(OWNER, "team", seats=5)
+        change_card(subscriber.portal(OWNER))
+        assert subscriber.change_plan(OWNER, quote.id).plan == "team"
+        newest = client.v1.charges.list({"customer": known(subscriber).customer}).data[0]
+        card = subscriber.payment_method(OWNER)
+        assert (newest.amount, newest.payment_method) == (quote.due_now, card and card.id)
+        assert card is not None
+        assert card.last4 == OTHER_CARD[-4:]
+
+    def test_it_is_what_a_declined_change_is_confirmed_with(self, subscriber: Billing) -> None:
+        change_card(subscriber.portal(OWNER), number=FAILS_LATER_CARD)
+        subscriber.sync(OWNER)
+        quote = subscriber.preview_change(OWNER, "team", seats=5)
+        with pytest.raises(ChangeNotPaid, match="change the card in the billing portal"):
+            subscriber.change_plan(OWNER, quote.id)
+        change_card(subscriber.portal(OWNER))
+        assert subscriber.change_plan(OWNER, quote.id).plan == "team"
+
+    def test_where_stripe_cannot_tell_nothing_is_charged(
+        self, subscriber: Billing, stripe: Emulator, client: sdk.StripeClient
+    ) -> None:
+        quote = subscriber.preview_change(OWNER, "team", seats=5)
+        change_card(subscriber.portal(OWNER))
+        stripe.fail_next("/v1/customers/*", status=500, method="GET", times=3)
+        with pytest.raises(StripeUnavailable):
+            subscriber.change_plan(OWNER, quote.id)
+        assert paid(client, subscriber) == [2900]
+        stripe.clear_faults()
+        assert subscriber.change_plan(OWNER, quote.id).plan == "team"
 
 
 def test_a_payment_that_takes_days_cannot_be_waited_for(

@@ -31,7 +31,7 @@ from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.account import deliver_all, price_of, subscribe
 from tests.support.calls import counted
-from tests.support.paying import pay
+from tests.support.paying import OTHER_CARD, change_card, pay
 
 OWNER = "user:1"
 UPDATED = "customer.subscription.updated"
@@ -432,6 +432,22 @@ def test_a_resumption_that_is_not_paid_says_what_is_missing(
     assert invoices(client, running.id) == ["paid", "open"]
     client.v1.invoices.pay(str(stripe.get(running.id)["latest_invoice"]))
     assert subscriber.resume(OWNER).is_active
+
+
+@pytest.mark.hazard(97)
+def test_a_resumption_is_charged_to_the_card_that_was_chosen_a_moment_ago(
+    billing: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H97: Checkout has pinned another one, and the user is faster than the webhook."""
+    pay(str(billing.checkout(OWNER, "pro").url))
+    billing.sync(OWNER)
+    stripe.advance(days=10)
+    billing.pause(OWNER, kind="subscription")
+    change_card(billing.portal(OWNER))
+    assert billing.resume(OWNER).is_active
+    charges = client.v1.charges.list({"customer": known(billing).customer}).data[::-1]
+    cards = [each.payment_method_details and each.payment_method_details.card for each in charges]
+    assert [card and card.last4 for card in cards] == ["4242", OTHER_CARD[-4:]]
 
 
 def test_a_resumption_without_a_card_asks_for_one(

@@ -24,7 +24,7 @@ from tests.conftest import PLANS, MakeBilling
 from tests.support.account import deliver_all
 from tests.support.calls import counted
 from tests.support.go_between import a_go_between
-from tests.support.paying import pay
+from tests.support.paying import OTHER_CARD, change_card, pay
 
 OWNER = "user:1"
 
@@ -197,16 +197,6 @@ class TestCard:
         subscriber.sync(OWNER)
         assert "is still charged to the card before" in caplog.text
         assert subscriber.access(OWNER).plan == "pro"
-
-
-OTHER_CARD = "5555555555554444"
-
-
-def change_card(url: str) -> None:
-    page = httpx.get(url, follow_redirects=True)
-    form = {"cardNumber": OTHER_CARD, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "A Payer"}
-    path = str(page.url).split("?")[0].removesuffix("/payment-method").removesuffix("/overview")
-    assert httpx.post(f"{path}/payment-method", data=form, timeout=30).status_code < 400
 
 
 def test_the_portal_is_what_was_pushed_and_anything_else_is_found(billing: Billing, stripe: Emulator) -> None:

@@ -7,7 +7,7 @@ import httpx
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
 FAILS_LATER_CARD = "4000000000000341"
-
+OTHER_CARD = "5555555555554444"
 
 GOOD_ACCOUNT = "000123456789"
 FAILING_ACCOUNT = "000222222227"
@@ -41,3 +41,11 @@ def pay(url: str, *, number: str | None = GOOD_CARD) -> str:
     where = answer.headers["location"]
     assert "/c/pay/" not in where, f"the page did not accept the payment: {where}"
     return where
+
+
+def change_card(url: str, *, number: str = OTHER_CARD) -> None:
+    """Follow a link to the portal, and make another card the default there."""
+    page = httpx.get(url, follow_redirects=True)
+    form = {"cardNumber": number, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "A Payer"}
+    path = str(page.url).split("?")[0].removesuffix("/payment-method").removesuffix("/overview")
+    assert httpx.post(f"{path}/payment-method", data=form, timeout=30).status_code < 400
