@@ -267,9 +267,8 @@ class Synchroniser:
             unpaid = store.first_payments_failed(session, customer_id)
         for each in trials:
             self._trials.end_at_stripe(each)
-        for each in unpaid:
-            with suppress(StripeNotFound):
-                self._gateway.cancel_subscription(each, {})
+        for each, invoice in unpaid.items():
+            self._end_unpaid(each, invoice)
         wanted = targets.parts(claim.event_types)
         if not is_known or claim.is_asked_for:
             wanted = targets.WHOLE_CUSTOMER
@@ -309,6 +308,14 @@ class Synchroniser:
             if currency not in known.get(price["id"], {}):
                 known[price["id"]] = (self._gateway.find_price(price["id"]) or {}).get("currency_options") or {}
             price["currency_options"] = known[price["id"]]
+
+    def _end_unpaid(self, subscription_id: str, invoice_id: str) -> None:
+        """End what nobody paid for, if that is still so at Stripe: what is known here may be older than a payment."""
+        with suppress(StripeNotFound):
+            invoice = self._gateway.retrieve_invoice(invoice_id)
+            subscription = self._gateway.retrieve_subscription(subscription_id)
+            if invoice["status"] in store.NEVER_PAID and subscription["status"] == "active":
+                self._gateway.cancel_subscription(subscription_id, {})
 
     def _call(self, call: Callable[..., _Found], *arguments: object) -> Future[_Found]:
         """In a thread of its own, which inherits whether somebody waits for it."""

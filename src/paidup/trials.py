@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from paidup import cards
 from paidup.core import marks, parse
 from paidup.core.catalog import CheckoutTerms
 from paidup.core.changes import Change
@@ -100,11 +101,19 @@ class Trials:
         return self._policy != "keep"
 
     def end_at_stripe(self, subscription_id: str) -> None:
-        """End a trial now; one that is over already is left alone. Raises StripeError."""
+        """
+        End a trial now; one that is over already is left alone. Raises StripeError.
+
+        That is asked there and then: what is known here may be older than the end of the trial, and its payment.
+        """
         with suppress(StripeNotFound):
+            body = self._gateway.retrieve_subscription(subscription_id)
+            if body["status"] != "trialing":
+                return
             if self._policy == "cancel":
                 self._gateway.cancel_subscription(subscription_id, {})
             else:
+                cards.before_charging(self._gateway, parse.subscription(body))
                 self._gateway.update_subscription(subscription_id, {"trial_end": "now"})
 
     def _open_elsewhere(self, owner: str, group: str, now: datetime) -> Select[Json]:

@@ -91,6 +91,20 @@ def test_one_that_fails_is_ended_and_may_be_tried_again(billing: Billing, stripe
     assert billing.access(OWNER).plan == "pro"
 
 
+@pytest.mark.hazard(1, 54)
+def test_one_that_was_paid_since_is_not_ended(billing: Billing, stripe: Emulator, client: sdk.StripeClient) -> None:
+    """H1: somebody gave the invoice up, as far as we know, and its bank has paid it meanwhile."""
+    buy(billing, GOOD_ACCOUNT)
+    billing.sync(OWNER)
+    client.v1.invoices.mark_uncollectible(billing.invoices(OWNER)[0].id)
+    billing.sync(OWNER)
+    stripe.advance(days=5)
+    billing.run_until_idle()
+    assert [each.status for each in client.v1.invoices.list().data] == ["paid"]
+    assert [each.status for each in client.v1.subscriptions.list({"status": "all"}).data] == ["active"]
+    assert billing.access(OWNER).plan == "pro"
+
+
 def pay_by(client: sdk.StripeClient, billing: Billing, account: str) -> None:
     """Have the owner's subscription paid by another bank account from now on."""
     subscription = billing.subscription(OWNER)

@@ -19,7 +19,7 @@ from paidup.database.tables import TrialMark
 from paidup.errors import StripeUnavailable
 from stripe_emulator import Emulator
 from tests.support.account import price_of
-from tests.support.paying import pay
+from tests.support.paying import GOOD_CARD, OTHER_CARD, change_card, pay
 
 TWO_GROUPS = """
 currency = "usd"
@@ -42,7 +42,6 @@ trial_days = 14
 prices.month.amount = 500
 """
 KEY = "a key of the tests, which is long"
-OTHER_CARD = "5555555555554444"
 
 
 @pytest.fixture
@@ -266,6 +265,51 @@ def test_a_trial_whose_end_failed_is_ended_by_the_next_synchronisation(
     billing.sync("user:2")
     assert billing.access("user:2").status == "canceled"
     assert len(stripe.events("customer.subscription.deleted")) == 1
+
+
+@pytest.fixture
+def client(stripe: Emulator) -> Any:
+    """Stripe as anybody sees it."""
+    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+
+
+@pytest.mark.hazard(1, 61)
+def test_a_trial_that_was_paid_since_is_not_ended(make: Callable[..., Billing], stripe: Emulator, client: Any) -> None:
+    """H1: it is still in its trial as far as we know, and its card was used in an earlier one meanwhile."""
+    billing = make()
+    begin(billing, "user:1")
+    earlier = billing.subscription("user:1")
+    stripe.advance(seconds=60)
+    begin(billing, "user:2", number=GOOD_CARD)
+    paid = billing.subscription("user:2")
+    assert earlier is not None
+    assert paid is not None
+    assert paid.trial_end is not None
+    client.subscriptions.update(earlier.id, {"trial_end": int(paid.trial_end.timestamp()) + 9 * 86_400})
+    stripe.advance(to=paid.trial_end + timedelta(hours=2))
+    method = client.payment_methods.attach("pm_card_visa", {"customer": earlier.customer})
+    client.subscriptions.update(earlier.id, {"default_payment_method": method.id})
+    billing.sync("user:1")
+    billing.sync("user:2")
+    billing.run_until_idle()
+    stands = client.subscriptions.retrieve(paid.id)
+    assert (stands.status, stands.trial_end) == ("active", int(paid.trial_end.timestamp()))
+    assert [each.amount for each in client.charges.list({"customer": paid.customer}).data] == [900]
+    assert billing.access("user:2").status == "active"
+
+
+@pytest.mark.hazard(61, 97)
+def test_a_trial_that_ends_is_charged_to_the_card_that_was_chosen_last(
+    make: Callable[..., Billing], stripe: Emulator, client: Any
+) -> None:
+    billing = make("bill")
+    begin(billing, "user:1")
+    stripe.advance(seconds=60)
+    begin(billing, "user:2")
+    change_card(billing.portal("user:2"), number=GOOD_CARD)
+    billing.run_until_idle()
+    [charge] = client.charges.list().data
+    assert (charge.amount, charge.payment_method_details.card.last4) == (900, GOOD_CARD[-4:])
 
 
 @pytest.mark.hazard(61, 117)

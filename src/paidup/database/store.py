@@ -39,6 +39,9 @@ from paidup.database.rows import customer_row, invoice_row, item_rows, price_row
 Json = Mapping[str, Any]
 _ROWS_A_STATEMENT = 500
 
+NEVER_PAID = ("void", "uncollectible")
+"""The statuses of an invoice that was given up."""
+
 
 def insert(session: Session, model: type[tables.Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT of the session's dialect; both know ON CONFLICT."""
@@ -127,17 +130,22 @@ def oldest_failed() -> ScalarSelect[datetime | None]:
     )
 
 
-def first_payments_failed(session: Session, customer_id: str) -> list[str]:
-    """Subscriptions that Stripe calls active though their first payment, which took days, failed for good."""
-    return list(
-        session.scalars(
-            select(tables.Subscription.id).where(
-                tables.Subscription.customer_id == customer_id,
-                tables.Subscription.status == "active",
-                _first_never_came(),
-            )
+def first_payments_failed(session: Session, customer_id: str) -> dict[str, str]:
+    """
+    Subscriptions that Stripe calls active though their first payment, which took days, failed for good.
+
+    Each with the invoice that was not paid.
+    """
+    found = session.execute(
+        select(tables.Subscription.id, tables.Invoice.id)
+        .join(tables.Invoice, _is_first_invoice(*NEVER_PAID))
+        .where(
+            tables.Subscription.customer_id == customer_id,
+            tables.Subscription.status == "active",
+            _first_never_came(),
         )
     )
+    return dict(found.all())
 
 
 def fail_checkouts(session: Session, customer_id: str) -> None:
@@ -163,20 +171,20 @@ def _first_is_open() -> ColumnElement[bool]:
 def _first_never_came() -> ColumnElement[bool]:
     """Did Stripe take the first invoice back, its payment having failed? A merchant may do so too, having been paid."""
     return and_(
-        _first_invoice("void", "uncollectible"),
+        _first_invoice(*NEVER_PAID),
         exists().where(_is_unpaid_checkout(), _was_bought_by()).correlate(tables.Subscription),
     )
 
 
 def _first_invoice(*statuses: str) -> ColumnElement[bool]:
-    return (
-        exists()
-        .where(
-            tables.Invoice.subscription_id == tables.Subscription.id,
-            tables.Invoice.status.in_(statuses),
-            tables.Invoice.snapshot["billing_reason"].as_string() == "subscription_create",
-        )
-        .correlate(tables.Subscription)
+    return exists().where(_is_first_invoice(*statuses)).correlate(tables.Subscription)
+
+
+def _is_first_invoice(*statuses: str) -> ColumnElement[bool]:
+    return and_(
+        tables.Invoice.subscription_id == tables.Subscription.id,
+        tables.Invoice.status.in_(statuses),
+        tables.Invoice.snapshot["billing_reason"].as_string() == "subscription_create",
     )
 
 
