@@ -423,7 +423,8 @@ class Synchroniser:
             session, fetched.lines, before, after, owner=owner, customer=customer_id, now=now
         )
         if fetched.subscriptions is not None:
-            self._trials.note(session, customer_id, fetched.customer, fetched.subscriptions)
+            known = before.subscriptions
+            self._trials.note(session, customer_id, fetched.customer, fetched.subscriptions, known=known)
             repeated = self._trials.repeated(session, owner, customer_id)
             found += self._trials.changes(owner, repeated, now=began)
             if repeated and self._trials.end:

@@ -10,7 +10,7 @@ so that whatever is interrupted is done by the next synchronisation of the custo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -63,14 +63,31 @@ class Trials:
             self._note(session, customer_id, {marks.of_email(self._key, email)})
         return session.scalars(_trials_of_others(owner, customer_id).limit(1)).first() is not None
 
-    def note(self, session: Session, customer_id: str, customer: Json | None, subscriptions: Sequence[Json]) -> None:
-        """Remember what a customer with a trial pays with."""
-        if self._key is None or not any(each.get("trial_end") for each in subscriptions):
+    def note(
+        self,
+        session: Session,
+        customer_id: str,
+        customer: Json | None,
+        subscriptions: Sequence[Json],
+        *,
+        known: Container[str],
+    ) -> None:
+        """
+        Remember what a customer's trials would be charged to, and nothing that they pay with otherwise.
+
+        `known` are the subscriptions that were here before. Of a trial that was over when it was first heard of, the
+        card is remembered that its page was completed with.
+        """
+        if self._key is None:
             return
-        settings = (customer or {}).get("invoice_settings") or {}
-        methods = [each.get("default_payment_method") for each in subscriptions]
-        found = marks.of_payment_methods(self._key, [settings.get("default_payment_method"), *methods])
-        self._note(session, customer_id, found)
+        default = ((customer or {}).get("invoice_settings") or {}).get("default_payment_method")
+        methods: list[Json | str | None] = []
+        for each in subscriptions:
+            if each["status"] == "trialing":
+                methods.append(each.get("default_payment_method") or default)
+            elif each.get("trial_end") and each["id"] not in known:
+                methods.append(each.get("default_payment_method"))
+        self._note(session, customer_id, marks.of_payment_methods(self._key, methods))
 
     def repeated(self, session: Session, owner: str, customer_id: str) -> list[Subscription]:
         """The trials that are under way though the owner, or somebody with the same mark, began one earlier."""

@@ -56,6 +56,12 @@ def make(billing: Billing, make_billing: Callable[..., Billing]) -> Callable[...
     return make
 
 
+@pytest.fixture
+def client(stripe: Emulator) -> Any:
+    """Stripe as anybody sees it."""
+    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
+
+
 def begin(billing: Billing, owner: str, *, email: str | None = None, number: str = OTHER_CARD) -> str | None:
     """Buy `basic`; the status that follows from it."""
     pay(str(billing.checkout(owner, "basic", email=email).url), number=number)
@@ -267,12 +273,6 @@ def test_a_trial_whose_end_failed_is_ended_by_the_next_synchronisation(
     assert len(stripe.events("customer.subscription.deleted")) == 1
 
 
-@pytest.fixture
-def client(stripe: Emulator) -> Any:
-    """Stripe as anybody sees it."""
-    return sdk.StripeClient("sk_test_paidup", base_addresses={"api": stripe.url}).v1
-
-
 @pytest.mark.hazard(1, 61)
 def test_a_trial_that_was_paid_since_is_not_ended(make: Callable[..., Billing], stripe: Emulator, client: Any) -> None:
     """H1: it is still in its trial as far as we know, and its card was used in an earlier one meanwhile."""
@@ -296,6 +296,55 @@ def test_a_trial_that_was_paid_since_is_not_ended(make: Callable[..., Billing], 
     assert (stands.status, stands.trial_end) == ("active", int(paid.trial_end.timestamp()))
     assert [each.amount for each in client.charges.list({"customer": paid.customer}).data] == [900]
     assert billing.access("user:2").status == "active"
+
+
+@pytest.mark.hazard(61)
+def test_a_card_that_was_paid_with_after_a_trial_was_in_none(make: Callable[..., Billing]) -> None:
+    billing = make()
+    begin(billing, "user:1")
+    billing.cancel("user:1", when="now")
+    pay(str(billing.checkout("user:1", "pro").url), number=GOOD_CARD)
+    billing.sync("user:1")
+    begin(billing, "user:2", number=GOOD_CARD)
+    billing.run_until_idle()
+    assert billing.access("user:2").status == "trialing"
+
+
+@pytest.mark.hazard(61)
+@pytest.mark.parametrize(("is_pinned", "status"), [(True, "trialing"), (False, "canceled")])
+def test_a_default_card_is_in_a_trial_that_would_be_charged_to_it(
+    make: Callable[..., Billing], stripe: Emulator, client: Any, is_pinned: bool, status: str
+) -> None:
+    billing = make()
+    page = str(billing.checkout("user:1", "basic").url)
+    [customer] = client.customers.list().data
+    method = client.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    client.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
+    if is_pinned:
+        pay(page, number=OTHER_CARD)
+    else:
+        price = client.prices.list({"lookup_keys": ["basic_month"]}).data[0].id
+        client.subscriptions.create({"customer": customer.id, "items": [{"price": price}], "trial_period_days": 9})
+    billing.sync("user:1")
+    stripe.advance(seconds=60)
+    begin(billing, "user:2", number=GOOD_CARD)
+    billing.run_until_idle()
+    assert billing.access("user:2").status == status
+
+
+@pytest.mark.hazard(1, 61)
+def test_a_trial_that_was_over_before_anybody_told_us_had_its_card(
+    make: Callable[..., Billing], stripe: Emulator, client: Any
+) -> None:
+    """H1: its page was completed, and it was cancelled, while no webhook came through."""
+    billing = make()
+    pay(str(billing.checkout("user:1", "basic").url), number=OTHER_CARD)
+    client.subscriptions.cancel(client.subscriptions.list().data[0].id)
+    billing.sync("user:1")
+    stripe.advance(seconds=60)
+    begin(billing, "user:2")
+    billing.run_until_idle()
+    assert billing.access("user:2").status == "canceled"
 
 
 @pytest.mark.hazard(61, 97)
