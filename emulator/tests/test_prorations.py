@@ -227,6 +227,18 @@ def test_an_unchanged_anchor_is_what_is_there_already(clocked: Clocked) -> None:
     assert updated.latest_invoice == subscription.latest_invoice
 
 
+def test_a_preview_of_ending_credits_what_is_left_until_it_has_ended(clocked: Clocked) -> None:
+    """[INF]: what is over is not credited."""
+    subscription = clocked.subscribe(clocked.pro.id)
+    clocked.advance(HALF)
+    asked: Any = {"subscription": subscription.id, "subscription_details": {"cancel_now": True}}
+    assert clocked.shop.api.invoices.create_preview(asked).total == -1500
+    clocked.shop.api.subscriptions.cancel(subscription.id)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        clocked.shop.api.invoices.create_preview(asked)
+    assert (refused.value.http_status, refused.value.code) == (404, "invoice_upcoming_none")
+
+
 def test_a_preview_shows_what_the_update_then_charges(clocked: Clocked) -> None:
     subscription = clocked.subscribe(clocked.pro.id)
     clocked.advance(HALF)

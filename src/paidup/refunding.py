@@ -98,9 +98,25 @@ class Refunding:
         return Unused(subscription.id, self._unused(subscription)[0], subscription.currency)
 
     def note(self, subscription: Subscription) -> None:
-        """Write down what is to be given back, before the subscription ends. Raises StripeError."""
-        amount, since = self._unused(subscription)
-        self._gateway.update_subscription(subscription.id, {"metadata": {_KEY: str(_Note(amount, since))}})
+        """
+        Write down what is to be given back, before the subscription ends. Raises StripeError.
+
+        Not once it has ended, nor over what another click has written since `subscription` was read: of what is over,
+        Stripe computes nothing, and that must not be what counts.
+        """
+        try:
+            amount, since = self._unused(subscription)
+        except StripeRejected:
+            if not self._was_faster(subscription):
+                raise
+            return
+        if not self._was_faster(subscription):
+            self._gateway.update_subscription(subscription.id, {"metadata": {_KEY: str(_Note(amount, since))}})
+
+    def _was_faster(self, before: Subscription) -> bool:
+        """Has another click come first?"""
+        now = parse.subscription(self._gateway.retrieve_subscription(before.id))
+        return now.has_ended or now.metadata.get(_KEY) != before.metadata.get(_KEY)
 
     def give_back(self, subscription: Subscription) -> list[str]:
         """
@@ -123,7 +139,7 @@ class Refunding:
                 self._refund(payment, part, subscription, note)
                 done = part
             if done:
-                wanted -= done
+                wanted = max(0, wanted - done)
                 charges.append(payment.charge)
         return charges
 

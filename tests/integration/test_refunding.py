@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from paidup.core import parse
 from paidup.refunding import Refunding
 from stripe_emulator import Emulator
 from tests.conftest import PLANS, MakeBilling
+from tests.support.go_between import a_go_between
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -131,6 +133,50 @@ def test_again_and_at_once_it_goes_back_once(subscriber: Billing, client: Any) -
     subscriber.cancel(OWNER, when="now", refund_unused=True)
     (given,) = refunds(client)
     assert given in by_hand(subscriber, 2900)
+
+
+@pytest.mark.parametrize("answer", [404, 400])
+def test_a_second_tab_that_finds_nothing_left_takes_nothing_away(
+    subscriber: Billing, make_billing: MakeBilling, stripe: Emulator, client: Any, answer: int
+) -> None:
+    """It looked while there was something, and asks how much when the first has just ended it."""
+    has_looked, has_ended = Event(), Event()
+    with a_go_between(stripe) as first, a_go_between(stripe) as second, ThreadPoolExecutor(1) as pool:
+
+        def after_the_look(content: bytes) -> bytes:
+            if second.calls[-1][0] == "GET" and not has_looked.is_set():
+                has_looked.set()
+                assert has_ended.wait(30)
+            return content
+
+        def after_the_end(content: bytes) -> bytes:
+            if first.calls[-1][0] == "DELETE":
+                if answer != 404:
+                    stripe.fail_next("/v1/invoices/create_preview", status=answer)
+                has_ended.set()
+                assert done.result(30).has_ended
+            return content
+
+        first.change, second.change = after_the_end, after_the_look
+        one, other = make_billing(api_base=first.url), make_billing(api_base=second.url)
+        done = pool.submit(other.cancel, OWNER, when="now", refund_unused=True)
+        assert has_looked.wait(30)
+        assert one.cancel(OWNER, when="now", refund_unused=True).has_ended
+    (given,) = refunds(client)
+    assert given in by_hand(subscriber, 2900)
+
+
+def test_what_was_noted_less_since_takes_nothing_back(subscriber: Billing, stripe: Emulator, client: Any) -> None:
+    """Two tabs compute a second apart, and the later note is the smaller one."""
+    subscriber.change_plan(OWNER, subscriber.preview_change(OWNER, "team", seats=10).id)
+    stripe.advance(days=5)
+    subscriber.cancel(OWNER, when="now", refund_unused=True)
+    [given] = refunds(client)
+    [subscription] = client.subscriptions.list({"status": "all"}).data
+    amount, _, since = subscription.metadata["paidup_refund"].partition("@")
+    client.subscriptions.update(subscription.id, {"metadata": {"paidup_refund": f"{int(amount) - 1}@{since}"}})
+    assert subscriber.cancel(OWNER, when="now", refund_unused=True).has_ended
+    assert refunds(client) == [given]
 
 
 def test_an_upgrade_paid_since_is_given_back_too(subscriber: Billing, stripe: Emulator, client: Any) -> None:

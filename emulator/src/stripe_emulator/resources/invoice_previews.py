@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import changing_plans, discounts, invoicing, lines, pausing, schedules, taxes, upcoming
+from stripe_emulator.billing.standing import ENDED
 from stripe_emulator.billing.subscribing import Terms, build, first_lines, starts_free
 from stripe_emulator.protocol.errors import ApiError, invalid
 from stripe_emulator.protocol.routing import Reply
@@ -130,7 +131,7 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         return _of_resumption(engine, subscription, details)
     behavior = details.get("proration_behavior", "create_prorations")
     if details.get("cancel_now", False):
-        if behavior != "none":
+        if behavior != "none" and subscription["status"] not in ENDED:
             changing_plans.credit_unused_time(engine, subscription)
         return _of_pending(engine, subscription)
     if details:
@@ -140,7 +141,7 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
             invoice = item_changes.change_items(engine, subscription, details)
         if invoice is not None and invoice["id"] != before and behavior == "always_invoice":
             return _as_preview(invoice)
-    if subscription["cancel_at"] is not None or subscription["status"] in ("canceled", "incomplete_expired"):
+    if subscription["cancel_at"] is not None or subscription["status"] in ENDED:
         return _of_pending(engine, subscription)
     return upcoming.preview(engine, subscription)
 
