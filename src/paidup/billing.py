@@ -688,7 +688,7 @@ class Billing:
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """
-        Pause the owner's subscription until then (aware), or until it is resumed; how it stands then.
+        Pause the owner's subscription until then (aware, within five years) or until resumed; how it stands then.
 
         The kind `collection` lets periods go on: their invoices are void, and time that was paid for is not given back.
         With `subscription` its status is `paused`: no period goes on, what is left of this one is taken off the next

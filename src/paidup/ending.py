@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal, get_args
 
@@ -55,6 +55,9 @@ FEEDBACK = (
 
 LONGEST_COMMENT = 1000
 """In characters."""
+
+LONGEST_PAUSE = timedelta(days=5 * 366)
+"""Five years, and a little: whoever comes back later than that may as well start anew."""
 
 _Plan = Callable[[Standing], Step | None]
 
@@ -145,11 +148,7 @@ class Ending:
         if kind == "subscription" and until is not None:
             raise InvalidRequest("Stripe gives this pause no end", remedy="leave `until` out, and resume it then")
         if until is not None:
-            if until.tzinfo is None:
-                raise InvalidRequest("the end of a pause needs a time zone", remedy="pass an aware datetime")
-            until = until.replace(microsecond=0)
-            if until <= self._clock():
-                raise InvalidRequest("the end of a pause is in the future", remedy="choose a later moment")
+            until = _end_of_pause(until, self._clock())
         chosen = self._choose(owner, group, wait)
         standing = self._carry_out(chosen, to_stop if kind == "subscription" else partial(to_pause, until=until))
         return self._as_it_is_now(owner, chosen, standing, wait)
@@ -264,6 +263,20 @@ def _details(feedback: str | None, comment: str | None) -> dict[str, str]:
     if len(comment) > LONGEST_COMMENT:
         raise InvalidRequest("the comment is too long", remedy=f"send at most {LONGEST_COMMENT} characters")
     return {name: said for name, said in (("feedback", feedback), ("comment", comment)) if said}
+
+
+def _end_of_pause(until: object, now: datetime) -> datetime:
+    """The end as whole seconds of UTC. Raises InvalidRequest for what is no moment of the years to come."""
+    if not isinstance(until, datetime) or until.tzinfo is None:
+        raise InvalidRequest("the end of a pause needs a time zone", remedy="pass an aware datetime")
+    # Compared before it is converted: the last hours of the year 9999 are no date in every zone.
+    if until <= now:
+        raise InvalidRequest("the end of a pause is in the future", remedy="choose a later moment")
+    if until > now + LONGEST_PAUSE:
+        raise InvalidRequest(
+            "a pause ends within five years", remedy="choose a sooner moment, or leave it out: resume it then"
+        )
+    return until.astimezone(UTC).replace(microsecond=0)
 
 
 def _refusal(step: Step, error: StripeError) -> SubscriptionRefused | None:

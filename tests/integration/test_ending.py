@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from time import monotonic
 from typing import Any
 
@@ -528,11 +528,32 @@ def test_a_request_that_cannot_be_reaches_nobody(subscriber: Billing, stripe: Em
         assert calls.count == 0
 
 
-@pytest.mark.parametrize("until", [datetime(2040, 1, 1), datetime(2020, 1, 1, tzinfo=UTC)])  # noqa: DTZ001  # the point
-def test_a_pause_ends_at_a_moment_to_come(subscriber: Billing, until: datetime) -> None:
-    with pytest.raises(InvalidRequest):
-        subscriber.pause(OWNER, until=until)
+@pytest.mark.parametrize(
+    "until",
+    [
+        datetime(2028, 1, 1),  # noqa: DTZ001  # the point
+        datetime(2020, 1, 1, tzinfo=UTC),
+        datetime(2099, 1, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12))),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=12))),
+        "2028-01-01",
+        5,
+    ],
+    ids=str,
+)
+def test_a_pause_ends_at_a_moment_of_the_years_to_come(subscriber: Billing, stripe: Emulator, until: Any) -> None:
+    with counted(stripe) as calls:
+        with pytest.raises(InvalidRequest) as refused:
+            subscriber.pause(OWNER, until=until)
+        assert calls.count == 0
+    assert refused.value.remedy
     assert not known(subscriber).is_paused
+
+
+def test_a_pause_ends_at_the_same_moment_in_every_time_zone(subscriber: Billing, stripe: Emulator) -> None:
+    until = stripe.now.replace(microsecond=0) + timedelta(days=40)
+    found = subscriber.pause(OWNER, until=until.astimezone(timezone(timedelta(hours=-11))))
+    assert (found.resumes_at, known(subscriber).resumes_at) == (until, until)
 
 
 def test_who_is_nobody_owns_nothing(billing: Billing) -> None:

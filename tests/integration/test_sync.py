@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -331,6 +331,33 @@ def test_a_scheduled_end_of_either_kind_is_canceling(
         client.v1.subscriptions.update(subscription.id, undo)  # type: ignore[arg-type]  # one of two literals
         billing.sync(OWNER)
         assert not billing.access(OWNER).is_canceling
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"cancel_at": 253_402_300_800},
+        {"cancel_at": 10**15},
+        {"pause_collection": {"behavior": "void", "resumes_at": 253_402_344_000}},
+    ],
+    ids=str,
+)
+def test_a_moment_beyond_all_calendars_keeps_nobody_from_being_synchronised(
+    billing: Billing, client: sdk.StripeClient, params: Any
+) -> None:
+    """Typed in the Dashboard, it kept its customer out of step, and every verb from working, for ever."""
+    subscribe(billing)
+    billing.sync(OWNER)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    client.v1.subscriptions.update(subscription.id, params)
+    billing.sync(OWNER)
+    found = billing.subscription(OWNER)
+    assert found is not None
+    assert (found.cancel_at or found.resumes_at) == datetime(9000, 1, 1, tzinfo=UTC)
+    assert {each.object for each in billing.reconcile().differences} & {found.id, found.customer} == set()
+    back = billing.resume(OWNER)
+    assert (back.is_canceling, back.is_paused, billing.access(OWNER).can("reports")) == (False, False, True)
 
 
 def test_a_customer_deleted_at_stripe_loses_access_and_gets_a_new_one(

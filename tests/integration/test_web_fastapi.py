@@ -347,6 +347,8 @@ class TestEnding:
             ("pause", {"behavior": "keep_as_draft"}),
             ("pause", {"until": "2040-01-01T00:00:00"}),
             ("pause", {"until": "2020-01-01T00:00:00Z"}),
+            ("pause", {"until": "9999-12-31T23:59:59-12:00"}),
+            ("pause", {"until": "99999999999"}),
         ]
         for path, sent in refused:
             for response in (user.post(f"/billing/{path}", data=sent), user.post(f"/billing/{path}", json=sent)):
