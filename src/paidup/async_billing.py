@@ -1,4 +1,9 @@
-"""Billing for async hosts: the same verbs; what waits does so in a thread, so that nothing blocks the event loop."""
+"""
+Billing for async hosts: the same verbs; what waits does so in a thread, so that nothing blocks the event loop.
+
+What needs the database alone has threads that nothing else has (`threads.py`): a slow Stripe holds up no decision about
+access.
+"""
 
 from __future__ import annotations
 
@@ -30,83 +35,85 @@ class AsyncBilling:
 
     async def access(self, owner: str) -> Access:
         """See `Billing.access`."""
-        return await asyncio.to_thread(self.billing.access, owner)
+        return await self.billing.threads.read(self.billing.access, owner)
 
     async def require(self, owner: str, feature: str | None = None) -> Access:
         """See `Billing.require`."""
-        return await asyncio.to_thread(self.billing.require, owner, feature)
+        return await self.billing.threads.read(self.billing.require, owner, feature)
 
     async def require_limit(self, owner: str, limit: str, used: int) -> Access:
         """See `Billing.require_limit`."""
-        return await asyncio.to_thread(self.billing.require_limit, owner, limit, used)
+        return await self.billing.threads.read(self.billing.require_limit, owner, limit, used)
 
     async def credits(self, owner: str) -> dict[str, int]:
         """See `Billing.credits`."""
-        return await asyncio.to_thread(self.billing.credits, owner)
+        return await self.billing.threads.read(self.billing.credits, owner)
 
     async def spend_credits(self, owner: str, credit: str, units: int, *, key: str, note: str | None = None) -> int:
         """See `Billing.spend_credits`; inside a transaction of yours, call that by `AsyncSession.run_sync`."""
-        return await asyncio.to_thread(self.billing.spend_credits, owner, credit, units, key=key, note=note)
+        return await self.billing.threads.read(self.billing.spend_credits, owner, credit, units, key=key, note=note)
 
     async def give_credits(self, owner: str, credit: str, units: int, *, key: str, note: str | None = None) -> int:
         """See `Billing.give_credits`."""
-        return await asyncio.to_thread(self.billing.give_credits, owner, credit, units, key=key, note=note)
+        return await self.billing.threads.read(self.billing.give_credits, owner, credit, units, key=key, note=note)
 
     async def credit_entries(
         self, owner: str, *, credit: str | None = None, limit: int = 50, before: int | None = None
     ) -> list[CreditEntry]:
         """See `Billing.credit_entries`."""
-        return await asyncio.to_thread(self.billing.credit_entries, owner, credit=credit, limit=limit, before=before)
+        return await self.billing.threads.read(
+            self.billing.credit_entries, owner, credit=credit, limit=limit, before=before
+        )
 
     async def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
         """See `Billing.subscription`."""
-        return await asyncio.to_thread(self.billing.subscription, owner, group=group)
+        return await self.billing.threads.read(self.billing.subscription, owner, group=group)
 
     async def customer(self, owner: str) -> Customer | None:
         """See `Billing.customer`."""
-        return await asyncio.to_thread(self.billing.customer, owner)
+        return await self.billing.threads.read(self.billing.customer, owner)
 
     async def payment_method(self, owner: str) -> PaymentMethod | None:
         """See `Billing.payment_method`."""
-        return await asyncio.to_thread(self.billing.payment_method, owner)
+        return await self.billing.threads.read(self.billing.payment_method, owner)
 
     async def invoices(self, owner: str, *, limit: int = 24, before: str | None = None) -> list[Invoice]:
         """See `Billing.invoices`."""
-        return await asyncio.to_thread(self.billing.invoices, owner, limit=limit, before=before)
+        return await self.billing.threads.read(self.billing.invoices, owner, limit=limit, before=before)
 
     async def invoice_page(self, owner: str, invoice_id: str, *, pdf: bool = False) -> str:
         """See `Billing.invoice_page`."""
-        return await asyncio.to_thread(self.billing.invoice_page, owner, invoice_id, pdf=pdf)
+        return await self.billing.threads.call(self.billing.invoice_page, owner, invoice_id, pdf=pdf)
 
     async def upcoming_invoice(self, owner: str, *, group: str | None = None) -> UpcomingInvoice | None:
         """See `Billing.upcoming_invoice`."""
-        return await asyncio.to_thread(self.billing.upcoming_invoice, owner, group=group)
+        return await self.billing.threads.call(self.billing.upcoming_invoice, owner, group=group)
 
     async def open_invoice(self, owner: str, *, group: str | None = None) -> Invoice | None:
         """See `Billing.open_invoice`."""
-        return await asyncio.to_thread(self.billing.open_invoice, owner, group=group)
+        return await self.billing.threads.read(self.billing.open_invoice, owner, group=group)
 
     async def payment_url(self, owner: str, *, group: str | None = None) -> str:
         """See `Billing.payment_url`."""
-        return await asyncio.to_thread(self.billing.payment_url, owner, group=group)
+        return await self.billing.threads.call(self.billing.payment_url, owner, group=group)
 
     async def retry_payment(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
     ) -> Invoice | None:
         """See `Billing.retry_payment`."""
-        return await asyncio.to_thread(self.billing.retry_payment, owner, group=group, wait=wait)
+        return await self.billing.threads.call(self.billing.retry_payment, owner, group=group, wait=wait)
 
     async def update_customer(self, owner: str, *, email: str | None = None, name: str | None = None) -> bool:
         """See `Billing.update_customer`."""
-        return await asyncio.to_thread(self.billing.update_customer, owner, email=email, name=name)
+        return await self.billing.threads.call(self.billing.update_customer, owner, email=email, name=name)
 
     async def transfer(self, owner: str, to: str) -> None:
         """See `Billing.transfer`."""
-        return await asyncio.to_thread(self.billing.transfer, owner, to)
+        return await self.billing.threads.call(self.billing.transfer, owner, to)
 
     async def delete_customer(self, owner: str, *, wait: timedelta = timedelta(seconds=10)) -> bool:
         """See `Billing.delete_customer`."""
-        return await asyncio.to_thread(self.billing.delete_customer, owner, wait=wait)
+        return await self.billing.threads.call(self.billing.delete_customer, owner, wait=wait)
 
     async def checkout(
         self,
@@ -126,7 +133,7 @@ class AsyncBilling:
         cancel_to: str | None = None,
     ) -> Checkout:
         """See `Billing.checkout`."""
-        return await asyncio.to_thread(
+        return await self.billing.threads.call(
             self.billing.checkout,
             owner,
             plan,
@@ -145,11 +152,11 @@ class AsyncBilling:
 
     async def finish_checkout(self, owner: str, session_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Checkout:
         """See `Billing.finish_checkout`."""
-        return await asyncio.to_thread(self.billing.finish_checkout, owner, session_id, wait=wait)
+        return await self.billing.threads.call(self.billing.finish_checkout, owner, session_id, wait=wait)
 
     async def find_checkout(self, owner: str, session_id: str) -> Checkout:
         """See `Billing.find_checkout`."""
-        return await asyncio.to_thread(self.billing.find_checkout, owner, session_id)
+        return await self.billing.threads.read(self.billing.find_checkout, owner, session_id)
 
     async def portal(
         self,
@@ -166,7 +173,7 @@ class AsyncBilling:
         wait: timedelta = timedelta(seconds=5),
     ) -> str:
         """See `Billing.portal`."""
-        return await asyncio.to_thread(
+        return await self.billing.threads.call(
             self.billing.portal,
             owner,
             return_to=return_to,
@@ -193,7 +200,7 @@ class AsyncBilling:
         wait: timedelta = timedelta(seconds=5),
     ) -> Quote:
         """See `Billing.preview_change`."""
-        return await asyncio.to_thread(
+        return await self.billing.threads.call(
             self.billing.preview_change,
             owner,
             plan,
@@ -207,17 +214,17 @@ class AsyncBilling:
 
     async def change_plan(self, owner: str, quote_id: str, *, wait: timedelta = timedelta(seconds=5)) -> Subscription:
         """See `Billing.change_plan`."""
-        return await asyncio.to_thread(self.billing.change_plan, owner, quote_id, wait=wait)
+        return await self.billing.threads.call(self.billing.change_plan, owner, quote_id, wait=wait)
 
     async def scheduled_change(self, owner: str, *, group: str | None = None) -> ScheduledChange | None:
         """See `Billing.scheduled_change`."""
-        return await asyncio.to_thread(self.billing.scheduled_change, owner, group=group)
+        return await self.billing.threads.call(self.billing.scheduled_change, owner, group=group)
 
     async def undo_change(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
     ) -> Subscription:
         """See `Billing.undo_change`."""
-        return await asyncio.to_thread(self.billing.undo_change, owner, group=group, wait=wait)
+        return await self.billing.threads.call(self.billing.undo_change, owner, group=group, wait=wait)
 
     async def cancel(
         self,
@@ -231,7 +238,7 @@ class AsyncBilling:
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """See `Billing.cancel`."""
-        return await asyncio.to_thread(
+        return await self.billing.threads.call(
             self.billing.cancel,
             owner,
             group=group,
@@ -244,13 +251,13 @@ class AsyncBilling:
 
     async def unused(self, owner: str, *, group: str | None = None) -> Unused | None:
         """See `Billing.unused`."""
-        return await asyncio.to_thread(self.billing.unused, owner, group=group)
+        return await self.billing.threads.call(self.billing.unused, owner, group=group)
 
     async def resume(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)
     ) -> Subscription:
         """See `Billing.resume`."""
-        return await asyncio.to_thread(self.billing.resume, owner, group=group, wait=wait)
+        return await self.billing.threads.call(self.billing.resume, owner, group=group, wait=wait)
 
     async def pause(
         self,
@@ -262,7 +269,9 @@ class AsyncBilling:
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """See `Billing.pause`."""
-        return await asyncio.to_thread(self.billing.pause, owner, group=group, until=until, kind=kind, wait=wait)
+        return await self.billing.threads.call(
+            self.billing.pause, owner, group=group, until=until, kind=kind, wait=wait
+        )
 
     async def receive(self, body: bytes, signature: str | None) -> Receipt:
         """See `Billing.receive`."""
@@ -272,11 +281,11 @@ class AsyncBilling:
 
     async def sync(self, owner_or_customer: str, *, wait: timedelta = timedelta(seconds=30)) -> None:
         """See `Billing.sync`."""
-        await asyncio.to_thread(self.billing.sync, owner_or_customer, wait=wait)
+        await self.billing.threads.call(self.billing.sync, owner_or_customer, wait=wait)
 
     async def fill_missed_events(self, *, on_progress: Callable[[Progress], None] | None = None) -> Filled:
         """See `Billing.fill_missed_events`; the function is called in another thread."""
-        return await asyncio.to_thread(self.billing.fill_missed_events, on_progress=on_progress)
+        return await self.billing.threads.call(self.billing.fill_missed_events, on_progress=on_progress)
 
     async def reconcile(
         self,
@@ -286,8 +295,10 @@ class AsyncBilling:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Reconciliation:
         """See `Billing.reconcile`; both functions are called in another thread."""
-        return await asyncio.to_thread(self.billing.reconcile, fix=fix, owner_of=owner_of, on_progress=on_progress)
+        return await self.billing.threads.call(
+            self.billing.reconcile, fix=fix, owner_of=owner_of, on_progress=on_progress
+        )
 
     async def last_reconciliation(self) -> Reconciliation | None:
         """See `Billing.last_reconciliation`."""
-        return await asyncio.to_thread(self.billing.last_reconciliation)
+        return await self.billing.threads.read(self.billing.last_reconciliation)

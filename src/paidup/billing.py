@@ -71,6 +71,7 @@ from paidup.settings import Settings
 from paidup.stripe_api.gateway import Gateway
 from paidup.stripe_api.signature import verify
 from paidup.sync import Synchroniser
+from paidup.threads import Threads
 from paidup.transfer import Transfers
 from paidup.trials import Trials
 from paidup.web.return_urls import safe_return_url
@@ -120,6 +121,7 @@ class Billing:
         self._calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe")
         self._refusals = Refusals(self._database)
         self._users_calls = ThreadPoolExecutor(settings.stripe_concurrency, thread_name_prefix="paidup-stripe-users")
+        self.threads = Threads()
         self._returns = ThreadPoolExecutor(_RETURNS, thread_name_prefix="paidup-return")
         trials = Trials(
             gateway=self.gateway,
@@ -1011,6 +1013,7 @@ class Billing:
         """Give back connections and threads. The object is not used after this."""
         self._intake.close()
         self._refusals.close()
+        self.threads.close()
         for threads in (self._returns, self._users_calls, self._calls):
             threads.shutdown(wait=True, cancel_futures=True)
         self._database.close()

@@ -30,6 +30,8 @@ _NOT_MIGRATED = ("42P01", "42703")  # PostgreSQL's undefined_table and undefined
 _CONFLICTS = ("40P01", "40001", "55P03")  # deadlock_detected, serialization_failure, lock_not_available
 _PAUSES = (0.02, 0.04, 0.08, 0.16, 0.32)
 """Seconds before each new try of a transaction that lost against another one."""
+MOST_CONNECTIONS = 20
+"""How many connections to PostgreSQL are opened for whatever is asked: half of them stay, the others when needed."""
 _PATIENCE_SECONDS = 15.0
 _LOCK_SECONDS = 5.0
 """How long a statement waits for a lock on PostgreSQL; forever would tie up one thread after the other."""
@@ -44,8 +46,8 @@ class Database:
     `url` is a SQLAlchemy URL. Nothing is opened until the first use.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.engine = _engine(url, pool_size)
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
         self.is_postgresql = self.engine.dialect.name == "postgresql"
         self._writer = self.engine.execution_options(paidup_write=True)
         self._at_once = _committing_by_itself(url) if self.is_postgresql else None
@@ -122,7 +124,7 @@ class Database:
             self._at_once.dispose()
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str) -> Engine:
     # Parameters are payloads, names and e-mails: they don't belong in an error's text, nor so in a log.
     if url.startswith("sqlite"):
         engine = create_engine(
@@ -137,8 +139,8 @@ def _engine(url: str, pool_size: int) -> Engine:
         return engine
     engine = create_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=10,
+        pool_size=MOST_CONNECTIONS // 2,
+        max_overflow=MOST_CONNECTIONS - MOST_CONNECTIONS // 2,
         pool_pre_ping=True,
         pool_timeout=10,
         json_serializer=fast_json.dumps,
