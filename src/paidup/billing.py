@@ -26,7 +26,7 @@ from paidup.changing import Changing
 from paidup.checkout import Checkout, Checkouts
 from paidup.core import event as events
 from paidup.core import targets
-from paidup.core.access import Access, best, decide, plan_of
+from paidup.core.access import Access, best, decide, of_group
 from paidup.core.catalog import Catalog
 from paidup.core.credits import CreditEntry
 from paidup.core.customer import Customer, PaymentMethod
@@ -348,11 +348,15 @@ class Billing:
     # what is known of an owner
 
     def subscription(self, owner: str, *, group: str | None = None) -> Subscription | None:
-        """The subscription that speaks for the owner, an ended one if there is no other; None without any."""
+        """
+        The subscription that speaks for the owner, an ended one if there is no other; None without any.
+
+        In a `group` that is one on a plan that nobody knows, if it has no other.
+        """
         with self._database.read() as session:
             found = store.subscriptions_of(session, check_owner(owner), livemode=self._livemode)
         if group is not None:
-            found = [each for each in found if (plan := plan_of(each, self.catalog)) and plan.group == group]
+            found = of_group(found, group, self.catalog)
         return best(found, self.catalog)
 
     def customer(self, owner: str) -> Customer | None:

@@ -23,10 +23,9 @@ from sqlalchemy.orm import Session
 
 from paidup import discounts
 from paidup.core import targets
-from paidup.core.access import best, plan_of
+from paidup.core.access import best, of_group, plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.customer import Customer
-from paidup.core.subscription import Subscription
 from paidup.core.timestamps import from_unix
 from paidup.customers import Customers, check_owner
 from paidup.database import store
@@ -226,7 +225,7 @@ class Checkouts:
         """The owner's subscription in the plan's group."""
         subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)
         # Not only what is known to be live: in a status of tomorrow it may be billed as well.
-        live = [each for each in subscriptions if not each.has_ended and self._group(each) in (plan.group, None)]
+        live = of_group([each for each in subscriptions if not each.has_ended], plan.group, self._catalog)
         return best(live, self._catalog)
 
     def _customer(self, owner: str) -> Customer | None:
@@ -259,11 +258,6 @@ class Checkouts:
         if chosen not in offered:
             raise PlanNotForSale(f"{plan.name} is not sold in {chosen}", remedy=f"choose one of: {', '.join(offered)}")
         return chosen
-
-    def _group(self, subscription: Subscription) -> str | None:
-        """None for a subscription whose plan nobody knows: it counts for every group, to be on the safe side."""
-        plan = plan_of(subscription, self._catalog)
-        return plan.group if plan else None
 
     def _claim(
         self, wanted: Purchase, *, email: str | None, return_url: str, cancel_url: str

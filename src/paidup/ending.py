@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from paidup import cards
 from paidup.core import parse, targets
-from paidup.core.access import best, plan_of
+from paidup.core.access import best, of_group, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.standing import Standing
 from paidup.core.subscription import Subscription
@@ -172,10 +172,10 @@ class Ending:
     def _known(self, owner: str, group: str | None) -> Subscription | None:
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
-        groups = {each.id: plan.group if (plan := plan_of(each, self._catalog)) else None for each in found}
         if group is not None:
-            found = [each for each in found if groups[each.id] == group]
-        running = {groups[each.id] for each in found if not each.has_ended}
+            return best(of_group(found, group, self._catalog), self._catalog)
+        plans = [plan_of(each, self._catalog) for each in found if not each.has_ended]
+        running = {plan.group if plan else None for plan in plans}
         if len(running) > 1:
             names = ", ".join(sorted(name or "of no known plan" for name in running))
             raise SubscriptionRefused(

@@ -16,7 +16,7 @@ from typing import Any
 
 from paidup import cards
 from paidup.core import parse, targets
-from paidup.core.access import best, plan_of
+from paidup.core.access import best, of_group
 from paidup.core.catalog import Catalog
 from paidup.core.invoice import Invoice, waited_for
 from paidup.core.subscription import Subscription
@@ -113,7 +113,7 @@ class Payments:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
             waiting = [each for each in found if each.waits_for_payment]
             if group is not None:
-                waiting = [each for each in waiting if (plan := plan_of(each, self._catalog)) and plan.group == group]
+                waiting = of_group(waiting, group, self._catalog)
             subscription = best(waiting, self._catalog)
             if subscription is None:
                 return None, None

@@ -16,7 +16,7 @@ from typing import Any
 
 from paidup import discounts
 from paidup.core import change_state, item_changes, parse, targets
-from paidup.core.access import best, plan_of
+from paidup.core.access import best, of_group, plan_of
 from paidup.core.addons import addons_held, addons_to_have
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.plan_change import plan_item, seats_to_ask, timing
@@ -193,7 +193,8 @@ class Quotes:
         """The owner's subscriptions that have not ended, in a group or, without one, in all; of no known plan too."""
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
-        return [each for each in found if not each.has_ended and (group is None or self._group(each) in (group, None))]
+        running = [each for each in found if not each.has_ended]
+        return running if group is None else of_group(running, group, self._catalog)
 
     def synchronise(self, customer_id: str, wait: timedelta) -> bool:
         """Within `wait`; in a thread, because the SDK's own timeouts and retries may take a minute."""

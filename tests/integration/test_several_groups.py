@@ -173,6 +173,31 @@ def test_the_portals_deep_links_name_one(both: Billing) -> None:
     assert sorted(each.total for each in both.invoices(OWNER)) == [2900, 4000]
 
 
+def test_one_of_no_known_plan_is_of_every_group_without_another(both: Billing, client: Any) -> None:
+    """What keeps a group from being bought can be canceled in it as well; where there is another, that one is meant."""
+    app, support = of(both, "app"), of(both, "support")
+    both.cancel(OWNER, group="app", when="now")
+    product = client.products.create({"name": "Enterprise"})
+    price = client.prices.create(
+        {"product": product.id, "unit_amount": 99_900, "currency": "usd", "recurring": {"interval": "month"}}
+    )
+    client.subscriptions.create(
+        {
+            "customer": app.customer,
+            "items": [{"price": price.id}],
+            "default_payment_method": support.payment_method.id,  # type: ignore[union-attr]  # bought with it
+        }
+    )
+    both.sync(OWNER)
+    with pytest.raises(CheckoutRefused):
+        both.checkout(OWNER, "pro")
+    assert of(both, "app").items[0].price == price.id
+    assert of(both, "support").id == support.id
+    found = both.cancel(OWNER, group="app")
+    assert (found.id, found.is_canceling) == (of(both, "app").id, True)
+    assert both.cancel(OWNER, group="support").id == support.id
+
+
 def test_transfer_and_deletion_take_all_of_them(both: Billing, stripe: Emulator, client: Any) -> None:
     customer = of(both, "app").customer
     both.transfer(OWNER, OTHER)

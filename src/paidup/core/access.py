@@ -143,6 +143,19 @@ def plan_of(subscription: Subscription, catalog: Catalog) -> Plan | None:
     return catalog.plan(max(keys, key=catalog.rank)) if keys else None
 
 
+def of_group(subscriptions: Iterable[Subscription], group: str, catalog: Catalog) -> list[Subscription]:
+    """
+    Those of a plan group.
+
+    One on a plan that nobody knows may be of any group: it counts for each that has no running one of its own.
+    """
+    plans = [(each, plan_of(each, catalog)) for each in subscriptions]
+    own = [each for each, plan in plans if plan is not None and plan.group == group]
+    if any(not each.has_ended for each in own):
+        return own
+    return own + [each for each, plan in plans if plan is None]
+
+
 def best(subscriptions: Iterable[Subscription], catalog: Catalog) -> Subscription | None:
     """
     The one that speaks for an owner: by its status, then the plan it is on, then the newest.
