@@ -172,3 +172,16 @@ def test_fields_said_to_be_absent_or_present_are_fields_of_the_sdk() -> None:
         cls = resource_class(kind)
         assert cls is not None, kind
         assert names <= set(cls.__annotations__), kind
+
+
+@pytest.mark.parametrize(("param", "longest"), [("name", 256), ("email", 512)])
+def test_a_customers_name_and_email_have_their_lengths(shop: Shop, param: str, longest: int) -> None:
+    """docs.stripe.com/api/customers/create: 256 and 512 characters."""
+    longest_one = "a@" + "x" * (longest - 2)
+    customers: Any = shop.api.customers
+    customer = customers.create({param: longest_one})
+    for call in (customers.create, lambda sent: customers.update(customer.id, sent)):
+        with pytest.raises(stripe.InvalidRequestError, match=f"at most {longest} characters") as refused:
+            call({param: longest_one + "x"})
+        assert refused.value.param == param
+    assert getattr(customers.retrieve(customer.id), param) == longest_one

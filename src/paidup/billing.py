@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from paidup import fast_json, gate, inbox, outbox
 from paidup.account import Account
+from paidup.arguments import check_group, is_id
 from paidup.catalog.apply import Step, portal_drift, push
 from paidup.catalog.file import load
 from paidup.changing import Changing
@@ -351,8 +352,9 @@ class Billing:
         """
         The subscription that speaks for the owner, an ended one if there is no other; None without any.
 
-        In a `group` that is one on a plan that nobody knows, if it has no other.
+        In a `group` that is one on a plan that nobody knows, if it has no other. Raises InvalidRequest for no group.
         """
+        check_group(group, self.catalog)
         with self._database.read() as session:
             found = store.subscriptions_of(session, check_owner(owner), livemode=self._livemode)
         if group is not None:
@@ -404,9 +406,9 @@ class Billing:
         """
         Tell Stripe an owner's new e-mail or name, where receipts and invoices take them from.
 
-        None leaves a field alone, and what Stripe has already is not sent. Call it once an e-mail is verified. False
-        when nothing was to be told, as for somebody without a customer. Raises StripeError: then nothing changed, and
-        the same call may be repeated.
+        None leaves a field alone, as does an empty e-mail, and what Stripe has already is not sent. Call it once an
+        e-mail is verified. False when nothing was to be told, as for somebody without a customer. Raises InvalidRequest
+        for what is no e-mail or name, and StripeError: then nothing changed, and the same call may be repeated.
         """
         told = self._customers.update(owner, email=email, name=name)
         self._wake_up.give()
@@ -553,9 +555,9 @@ class Billing:
         confirm one change: to `plan`, in whose group the subscription is, with `interval`, `seats` and a discount as in
         `preview_change`; what it costs Stripe's page shows. Raises CustomerNotFound, InvalidReturnUrl,
         SubscriptionRefused with the right action for what the portal cannot do, for a change what `preview_change`
-        raises, StripeError.
+        raises, InvalidRequest, StripeError.
         """
-        subscription = self.subscription(owner, group=group) if flow is not None and plan is None else None
+        subscription = self.subscription(owner, group=group) if plan is None else None
         change = ExactChange(plan, interval, seats, promotion_code, coupon) if plan is not None else None
         return_url = self._url(return_to or self.settings.portal_return)
         return self._portal.open(
@@ -777,10 +779,12 @@ class Billing:
 
     def event(self, event_id: str) -> StoredEvent:
         """One received event. Raises EventNotFound."""
-        with self._database.read() as session:
-            found = session.get(StoredEvent, event_id)
+        found = None
+        if is_id(event_id):
+            with self._database.read() as session:
+                found = session.get(StoredEvent, event_id)
         if found is None:
-            raise EventNotFound(f"no event {event_id!r} was received", remedy="`paidup events list` shows them")
+            raise EventNotFound(f"no event {event_id!r:.80} was received", remedy="`paidup events list` shows them")
         return found
 
     def replay(self, event_id: str) -> None:
@@ -818,7 +822,7 @@ class Billing:
 
     def _named_customer(self, owner_or_customer: str | None) -> str | None:
         """A customer's id, given by itself or by the owner. Raises CustomerNotFound for an owner without one."""
-        if owner_or_customer is None or owner_or_customer.startswith("cus_"):
+        if owner_or_customer is None or (is_id(owner_or_customer) and owner_or_customer.startswith("cus_")):
             return owner_or_customer
         with self._database.read() as session:
             mapping = store.mapping_of(session, check_owner(owner_or_customer), livemode=self._livemode)

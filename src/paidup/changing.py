@@ -16,6 +16,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from paidup import cards, discounts, outbox, planned_changes
+from paidup.arguments import is_id
 from paidup.core import change_state, parse
 from paidup.core.changes import Change
 from paidup.core.quote import Quote, ScheduledChange
@@ -155,13 +156,15 @@ class Changing:
 
     def _claim(self, owner: str, quote_id: str) -> tuple[StoredQuote, bool]:
         """The quote, to be confirmed by this call and its repetitions alone; and whether it is the first of them."""
+        if not is_id(quote_id):
+            raise _not_found()
         deadline = monotonic() + _WAIT_SECONDS
         while True:
             row, other, was_free = self._database.run(
                 lambda session: rows.take(session, quote_id, owner, livemode=self._livemode, now=self._clock())
             )
             if row is None:
-                raise QuoteNotFound("there is no such quote of yours", remedy="ask for a new one")
+                raise _not_found()
             if other is None:
                 return row, was_free
             if self._settle(other).state == "confirming":
@@ -411,3 +414,7 @@ class Changing:
         # The target stays dirty and the workers go on; until then Stripe's own answer tells.
         body = self._gateway.retrieve_subscription(subscription_id)
         return replace(parse.subscription(body), plan=(body.get("metadata") or {}).get(parse.PLAN_KEY))
+
+
+def _not_found() -> QuoteNotFound:
+    return QuoteNotFound("there is no such quote of yours", remedy="ask for a new one")

@@ -22,10 +22,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from paidup import discounts
+from paidup.arguments import email_of, is_id, name_of
 from paidup.core import targets
 from paidup.core.access import best, of_group, plan_of
 from paidup.core.catalog import Catalog, Plan, PlanPrice
 from paidup.core.customer import Customer
+from paidup.core.subscription import Subscription
 from paidup.core.timestamps import from_unix
 from paidup.customers import Customers, check_owner
 from paidup.database import store
@@ -35,6 +37,7 @@ from paidup.errors import (
     CheckoutNotFound,
     CheckoutRefused,
     CurrencyRefused,
+    InvalidRequest,
     PlanNotForSale,
     StripeError,
     StripeNotFound,
@@ -50,6 +53,8 @@ from paidup.trials import Trials
 
 _WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_ROUNDS = 20
+"""How often other tabs may be faster. Each round asks Stripe, and may make a page there: they are not without end."""
 _SYNC_WAIT = timedelta(seconds=5)
 _COMBINED = re.compile(r"You cannot combine currencies on a single customer.* currency (?P<currency>[a-z]{3})\b")
 
@@ -123,9 +128,12 @@ class Checkouts:
         The owner's open Checkout for this plan: the one there is, or a new one.
 
         Raises UnknownPlan, UnknownInterval, PlanNotForSale, InvalidSeats, UnknownAddon, InvalidQuantity,
-        CheckoutRefused, CurrencyRefused, DiscountRefused, StripeError.
+        CheckoutRefused, CurrencyRefused, DiscountRefused, InvalidRequest, StripeError.
         """
         check_owner(owner)
+        email, name = email_of(email), name_of(name)
+        if not isinstance(embedded, bool):
+            raise InvalidRequest(f"embedded is {embedded!r:.80}", remedy="pass True or False")
         plan, price = choose(self._catalog, plan_key, interval=interval, seats=seats)
         beside = choose_addons(self._catalog, plan, addons, interval=interval)
         self._look_again_if_it_may_have_ended(owner, plan)
@@ -154,7 +162,9 @@ class Checkouts:
             currency=chosen,
         )
         deadline = monotonic() + _WAIT_SECONDS
-        while monotonic() < deadline:
+        for _ in range(_ROUNDS):
+            if monotonic() >= deadline:
+                break
             claimed = self._claim(wanted, email=email, return_url=return_url, cancel_url=cancel_url)
             if claimed is None:
                 wanted = replace(wanted, customer_id=self._customers.ensure(owner, email=email, name=name))
@@ -392,6 +402,8 @@ class Checkouts:
         self._database.run(refuse)
 
     def _of(self, owner: str, session_id: str) -> CheckoutIntent:
+        if not is_id(session_id):
+            raise _not_found()
         with self._database.read() as session:
             intent = session.scalars(
                 select(CheckoutIntent).where(
@@ -401,7 +413,7 @@ class Checkouts:
                 )
             ).one_or_none()
         if intent is None:
-            raise CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
+            raise _not_found()
         return intent
 
     def _stored(self, intent_id: str) -> Checkout:
@@ -434,6 +446,10 @@ def _is_in_order(subscription: Subscription, *, now: datetime) -> bool:
     """Paid, or in its trial, and going to be renewed."""
     is_paid = subscription.is_trialing or (subscription.is_active and not subscription.awaits_first_payment)
     return is_paid and subscription.renews_at is not None and subscription.renews_at > now
+
+
+def _not_found() -> CheckoutNotFound:
+    return CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
 
 
 def _as_checkout(intent: CheckoutIntent) -> Checkout:

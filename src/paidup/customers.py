@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from paidup import inbox
+from paidup.arguments import email_of, name_of
 from paidup.core import targets
 from paidup.core.parse import INTENT_KEY, OWNER_KEY
 from paidup.database import store
@@ -24,6 +25,8 @@ from paidup.database.engine import Database
 from paidup.database.tables import Customer, OwnerMapping, SyncTarget
 from paidup.errors import (
     InvalidOwner,
+    InvalidRequest,
+    StripeError,
     StripeNotFound,
     StripeRejected,
     StripeUnavailable,
@@ -74,9 +77,11 @@ class Customers:
                 body = self._made_long_ago(mapping) or self._gateway.create_customer(
                     params, idempotency_key=idempotency.key("customer", intent, params)
                 )
-            except (StripeRejected, StripeNotFound):
+            except (StripeRejected, StripeNotFound) as error:
                 # A definite no: nothing was created, and a corrected call must not meet this one's stored answer.
                 self._new_intent(owner, intent)
+                if (refused := _refusal(error)) is not None:
+                    raise refused from error
                 raise
             except StripeUnavailable as error:
                 if error.stripe_code != "idempotency_key_in_use" or monotonic() >= deadline:
@@ -86,8 +91,9 @@ class Customers:
             return self._adopt(owner, intent, body)
 
     def update(self, owner: str, *, email: str | None, name: str | None) -> bool:
-        """Tell Stripe what differs. False when there is no customer, or nothing to tell. Raises StripeError."""
+        """Tell Stripe what differs. False when there is nothing, or nobody. Raises InvalidRequest, StripeError."""
         check_owner(owner)
+        email, name = email_of(email), name_of(name)
         with self._database.read() as session:
             customer = store.customer_of(session, owner, livemode=self._livemode)
         if customer is None:
@@ -97,7 +103,10 @@ class Customers:
         params = {key: value for key, value in wanted.items() if (body.get(key) or "") != value}
         if body.get("deleted") or not params:
             return False
-        self._gateway.update_customer(customer.id, params)
+        try:
+            self._gateway.update_customer(customer.id, params)
+        except StripeRejected as error:
+            raise (_refusal(error) or error) from error
         self._database.run(lambda session: inbox.request(session, targets.customer(customer.id), now=self._clock()))
         return True
 
@@ -167,6 +176,13 @@ class Customers:
         """
         if session.get(SyncTarget, target) is not None:
             inbox.request(session, target, now=self._clock())
+
+
+def _refusal(error: StripeError) -> InvalidRequest | None:
+    """What Stripe says of a name or an e-mail that it does not take; None when it is about something else."""
+    if error.param not in ("email", "name"):
+        return None
+    return InvalidRequest(f"Stripe takes no such {error.param}", remedy=f"correct the {error.param}, or leave it out")
 
 
 def _params(owner: str, intent: str, email: str | None, name: str | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the last word when it makes the session, and counts a redemption only once the s
 
 from __future__ import annotations
 
+from paidup.arguments import is_id
 from paidup.errors import (
     DiscountExpired,
     DiscountNotApplicable,
@@ -33,7 +34,11 @@ def choose(
     """
     if promotion_code is not None and coupon is not None:
         raise InvalidRequest("there is a promotion code and a coupon", remedy="pass one of them")
+    if not all(given is None or _is_text(given) for given in (promotion_code, coupon)):
+        raise InvalidRequest("a promotion code and a coupon's id are text", remedy="pass a str, or leave it out")
     if coupon is not None:
+        if not is_id(coupon):
+            raise UnknownDiscount("this is not a coupon's id", remedy="pass one of Stripe's Dashboard")
         return {"coupon": coupon}
     if promotion_code is None:
         return None
@@ -61,3 +66,7 @@ def refusal(error: StripeError) -> DiscountRefused | None:
     if error.stripe_code == "coupon_expired":
         return DiscountExpired("the discount is no longer valid", remedy="go on without it")
     return DiscountNotApplicable(f"the discount does not apply: {error.message}", remedy="go on without it")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Literal, get_args
 
 from paidup import cards
+from paidup.arguments import check_group, is_text
 from paidup.core import parse, targets
 from paidup.core.access import best, of_group, plan_of
 from paidup.core.catalog import Catalog
@@ -158,8 +159,6 @@ class Ending:
     def _choose(self, owner: str, group: str | None, wait: timedelta) -> Subscription:
         """The subscription that is meant: the one that speaks for the owner in the group, an ended one at last."""
         check_owner(owner)
-        if group is not None and group not in {plan.group for plan in self._catalog.plans}:
-            raise InvalidRequest(f"there is no plan group {group!r}", remedy="name a group of the plans file")
         found = self._known(owner, group)
         if found is None or found.has_ended:
             # Of one that was bought a moment ago, nobody may have told us yet.
@@ -170,6 +169,7 @@ class Ending:
         return found
 
     def _known(self, owner: str, group: str | None) -> Subscription | None:
+        check_group(group, self._catalog)
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
         if group is not None:
@@ -255,10 +255,12 @@ class Ending:
 
 def _details(feedback: str | None, comment: str | None) -> dict[str, str]:
     """What goes to Stripe about why, without what was left empty."""
+    if comment is not None and not is_text(comment):
+        raise InvalidRequest("the comment is no text", remedy="send letters, spaces and line breaks")
     comment = (comment or "").strip()
     if feedback and feedback not in FEEDBACK:
         raise InvalidRequest(
-            f"{feedback!r} is no feedback Stripe knows", remedy=f"choose one of: {', '.join(FEEDBACK)}"
+            f"{feedback!r:.80} is no feedback Stripe knows", remedy=f"choose one of: {', '.join(FEEDBACK)}"
         )
     if len(comment) > LONGEST_COMMENT:
         raise InvalidRequest("the comment is too long", remedy=f"send at most {LONGEST_COMMENT} characters")

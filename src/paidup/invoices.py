@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paidup.arguments import is_id
 from paidup.core import parse
 from paidup.core.change_state import payment_of
 from paidup.core.invoice import Invoice, UpcomingInvoice
@@ -65,6 +66,8 @@ class Invoices:
         return parse.upcoming_invoice(body)
 
     def _of(self, owner: str, invoice_id: str) -> Invoice:
+        if not is_id(invoice_id):
+            raise _not_found(invoice_id)
         with self._database.read() as session:
             found = store.invoice_of(session, owner, invoice_id, livemode=self._livemode)
         if found is None:
@@ -95,7 +98,7 @@ def _is_paused_until_then(subscription: Subscription) -> bool:
     return resumes is None or end is None or resumes > end
 
 
-def _not_found(invoice_id: str) -> InvoiceNotFound:
+def _not_found(invoice_id: object) -> InvoiceNotFound:
     return InvoiceNotFound(
-        f"there is no invoice {invoice_id!r} of yours", remedy="choose one from the list of invoices"
+        f"there is no invoice {invoice_id!r:.80} of yours", remedy="choose one from the list of invoices"
     )

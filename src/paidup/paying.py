@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from paidup import cards
+from paidup.arguments import check_group
 from paidup.core import parse, targets
 from paidup.core.access import best, of_group
 from paidup.core.catalog import Catalog
@@ -109,6 +110,7 @@ class Payments:
     def _look(self, owner: str, group: str | None) -> tuple[Subscription | None, Invoice | None]:
         """The subscription that waits for a payment, and the invoice it waits for, as they are known here."""
         check_owner(owner)
+        check_group(group, self._catalog)
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
             waiting = [each for each in found if each.waits_for_payment]

@@ -14,7 +14,14 @@ from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import store
 from paidup.database.engine import Database
-from paidup.errors import BillingError, CustomerNotFound, StripeNotFound, StripeRejected, SubscriptionRefused
+from paidup.errors import (
+    BillingError,
+    CustomerNotFound,
+    InvalidRequest,
+    StripeNotFound,
+    StripeRejected,
+    SubscriptionRefused,
+)
 from paidup.quotes import Quotes
 from paidup.stripe_api.gateway import Gateway
 
@@ -65,14 +72,14 @@ class Portal:
 
         `subscription` is the owner's, for a flow that is about one; `change` says which one it is itself. Raises
         CustomerNotFound before the owner's first Checkout, SubscriptionRefused for what the portal cannot do,
-        ValueError for an unknown `flow` and for a change without its flow, what a preview of the change raises,
+        InvalidRequest for an unknown `flow` and for a change without its flow, what a preview of the change raises,
         StripeError.
         """
         check_owner(owner)
         if flow is not None and flow not in FLOWS:
-            raise ValueError(f"unknown portal flow {flow!r}; there are: {', '.join(sorted(FLOWS))}")
+            raise InvalidRequest(f"the portal has no flow {flow!r:.80}", remedy=f"one of: {', '.join(sorted(FLOWS))}")
         if (flow == _CONFIRM) != (change is not None):
-            raise ValueError(f"the portal flow {_CONFIRM!r} goes with a plan, and a plan with it")
+            raise InvalidRequest(f"the portal flow {_CONFIRM!r} goes with a plan", remedy="name both, or neither")
         with self._database.read() as session:
             customer = store.customer_of(session, owner, livemode=self._livemode)
             subscriptions = store.subscriptions_of(session, owner, livemode=self._livemode)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from paidup import discounts
+from paidup.arguments import check_group
 from paidup.core import change_state, item_changes, parse, targets
 from paidup.core.access import best, of_group, plan_of
 from paidup.core.addons import addons_held, addons_to_have
@@ -191,6 +192,7 @@ class Quotes:
 
     def known(self, owner: str, group: str | None) -> list[Subscription]:
         """The owner's subscriptions that have not ended, in a group or, without one, in all; of no known plan too."""
+        check_group(group, self._catalog)
         with self._database.read() as session:
             found = store.subscriptions_of(session, owner, livemode=self._livemode)
         running = [each for each in found if not each.has_ended]

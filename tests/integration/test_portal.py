@@ -12,6 +12,7 @@ from paidup import (
     Billing,
     Change,
     CustomerNotFound,
+    InvalidRequest,
     InvalidReturnUrl,
     PortalDiffers,
     StripeError,
@@ -102,8 +103,8 @@ def test_it_leads_back_to_the_app_alone(subscriber: Billing, address: str) -> No
         subscriber.portal(OWNER, return_to=address)
 
 
-def test_an_unknown_deep_link_is_a_mistake_of_the_code(subscriber: Billing) -> None:
-    with pytest.raises(ValueError, match="payment_method_update"):
+def test_an_unknown_deep_link_is_a_request_that_cannot_be(subscriber: Billing) -> None:
+    with pytest.raises(InvalidRequest, match="payment_method_update"):
         subscriber.portal(OWNER, flow="free_money")
 
 
@@ -129,8 +130,9 @@ def test_a_deep_link_opens_at_the_owners_subscription_and_leads_back(
 
 
 def test_a_deep_link_to_no_subscription_is_refused(subscriber: Billing) -> None:
+    subscriber.cancel(OWNER, when="now")
     with pytest.raises(SubscriptionRefused, match="start a checkout"):
-        subscriber.portal(OWNER, flow="subscription_cancel", group="another")
+        subscriber.portal(OWNER, flow="subscription_cancel")
 
 
 class TestCard:

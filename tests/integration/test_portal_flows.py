@@ -259,7 +259,7 @@ class TestConfirm:
 
     def test_a_change_and_its_flow_go_together(self, strict: Billing) -> None:
         for terms in ({"flow": CONFIRM}, {"plan": "basic"}, {"flow": "subscription_update", "plan": "basic"}):
-            with pytest.raises(ValueError, match="goes with a plan"):
+            with pytest.raises(InvalidRequest, match="goes with a plan"):
                 strict.portal(OWNER, **terms)  # type: ignore[arg-type]  # as a caller may mistake it
 
 

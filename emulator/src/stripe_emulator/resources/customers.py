@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stripe_emulator.engine import Engine
 
 TEXTS = ("name", "email", "phone", "description")
+LONGEST = {"name": 256, "email": 512}
+"""In characters: docs.stripe.com/api/customers/create."""
 MAX_PER_CLOCK = 3
 
 
@@ -119,6 +121,9 @@ def _apply(engine: Engine, customer: Json, params: Params, *, new: bool = False)
     for name in TEXTS:
         if name in params:
             customer[name] = params[name] or None
+    for name, longest in LONGEST.items():
+        if len(customer[name] or "") > longest:
+            raise invalid(f"Invalid string: must be at most {longest} characters", param=name)
     if customer["email"] is not None and "@" not in customer["email"]:
         raise invalid(f"Invalid email address: {customer['email']}", param="email", code="email_invalid")
     for name in ("address", "shipping"):
