@@ -24,6 +24,7 @@ from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.calls import counted
 from tests.support.go_between import GoBetween, a_go_between
+from tests.support.host_app import HostApp
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -54,6 +55,38 @@ OF_A_GROUP: dict[str, Callable[[Billing, Any], object]] = {
     "unused": lambda billing, group: billing.unused(OWNER, group=group),
     "upcoming_invoice": lambda billing, group: billing.upcoming_invoice(OWNER, group=group),
 }
+
+POSTED: list[tuple[str, bytes, int]] = [
+    ("change", b'{"quote":"\\u0000"}', 404),
+    ("change", b'{"quote":"\\ud800"}', 422),
+    ("change/preview", b'{"plan":"\\u0000"}', 422),
+    ("change/preview", b'{"plan":"pro","interval":"\\u0000"}', 409),
+    ("change/preview", b'{"plan":"pro","addons":{"\\u0000":1}}', 409),
+    ("change/undo", b'{"group":"\\u0000"}', 422),
+    ("checkout", b'{"plan":"\\u0000"}', 422),
+    ("checkout", b'{"plan":"pro","interval":"\\u0000"}', 422),
+    ("checkout", b'{"plan":"pro","addons":{"\\u0000":1}}', 422),
+    ("cancel", b'{"comment":"a\\u0000b"}', 422),
+    ("cancel", b'{"comment":"\\ud800"}', 422),
+    ("cancel", b'{"feedback":"\\u0000"}', 422),
+    ("cancel", b'{"group":"\\u0000"}', 422),
+    ("cancel", b"\xff\xfe", 422),
+    ("pause", b'{"group":"\\u0000"}', 422),
+    ("pay", b'{"group":"\\u0000"}', 422),
+    ("pay/retry", b'{"group":"\\u0000"}', 422),
+    ("portal", b'{"group":"\\u0000"}', 422),
+    ("resume", b'{"group":"\\u0000"}', 422),
+]
+FORMS = [("change", b"quote=%00", 404), ("cancel", b"comment=%00", 422), ("portal", b"group=%00", 422)]
+GOTTEN = [
+    ("change?group=%00", 422),
+    ("invoices?before=%00", 404),
+    ("invoices?before=in_%ED%A0%80", 404),
+    ("invoices/%00", 404),
+    ("invoices/%00/pdf", 404),
+    ("return?session_id=%00", 404),
+    ("upcoming-invoice?group=%00", 422),
+]
 
 
 @pytest.fixture
@@ -98,6 +131,21 @@ def test_a_group_that_no_plan_is_in_is_refused_by_every_verb(
             assert refused.value.remedy == "name one of: main"
             assert len(str(refused.value)) < 300
         assert calls.count == 0
+
+
+def test_over_http_it_is_a_mistake_of_the_caller(host_app: HostApp) -> None:
+    json, form = "application/json", "application/x-www-form-urlencoded"
+    posted = [(path, body, json, status) for path, body, status in POSTED]
+    posted += [(path, body, form, status) for path, body, status in FORMS]
+    with host_app.client(OWNER) as http:
+        answers = {
+            (path, body): (http.post(f"/billing/{path}", content=body, headers={"content-type": kind}), status)
+            for path, body, kind, status in posted
+        } | {(path, b""): (http.get(f"/billing/{path}"), status) for path, status in GOTTEN}
+    assert {asked: answer.status_code for asked, (answer, _) in answers.items()} == {
+        asked: status for asked, (_, status) in answers.items()
+    }
+    assert all(answer.json()["remedy"] for answer, _ in answers.values())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from paidup import (
     Billing,
     Change,
     DiscountNotApplicable,
+    InvalidRequest,
     InvalidSeats,
     PlanNotForSale,
     SubscriptionRefused,

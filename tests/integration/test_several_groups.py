@@ -12,6 +12,7 @@ from paidup.catalog import file
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.account import deliver_all
+from tests.support.host_app import HostApp
 from tests.support.paying import pay
 
 OWNER = "user:1"
@@ -163,6 +164,34 @@ def test_a_late_one_is_paid_by_itself(both: Billing, stripe: Emulator, client: A
     assert paid is not None
     assert paid.id == waiting.id
     assert of(both, "support").status == "active"
+
+
+def test_two_late_ones_are_paid_one_by_one_over_http(host_app: HostApp, stripe: Emulator, client: Any) -> None:
+    billing = host_app.billing
+    for plan in ("pro", "phone"):
+        pay(str(billing.checkout(OWNER, plan).url))
+    billing.sync(OWNER)
+    customer, card = of(billing, "app").customer, of(billing, "app").payment_method
+    assert card is not None
+    bad = client.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer}).id
+    for group in ("app", "support"):
+        client.subscriptions.update(of(billing, group).id, {"default_payment_method": bad})
+    stripe.advance(days=32)
+    billing.sync(OWNER)
+    owed = {group: billing.open_invoice(OWNER, group=group) for group in ("app", "support")}
+    assert {group: each.total for group, each in owed.items() if each} == {"app": 2900, "support": 4000}
+    with host_app.client(OWNER) as http:
+        for group, invoice in owed.items():
+            assert invoice is not None
+            page = http.post("/billing/pay", data={"group": group}, headers={"accept": "text/html"})
+            assert page.headers["location"] == client.invoices.retrieve(invoice.id).hosted_invoice_url
+            client.subscriptions.update(str(invoice.subscription), {"default_payment_method": card.id})
+            paid = http.post("/billing/pay/retry", json={"group": group}).json()
+            assert (paid["id"], paid["status"]) == (invoice.id, "paid")
+        for group, total in (("app", 2900), ("support", 4000)):
+            assert http.get("/billing/upcoming-invoice", params={"group": group}).json()["total"] == total
+            for link in ("portal", "portal/payment-method", "portal/subscription-cancel"):
+                assert http.post(f"/billing/{link}", json={"group": group}).json()["url"].startswith(stripe.url)
 
 
 def test_the_portals_deep_links_name_one(both: Billing) -> None:

@@ -46,6 +46,16 @@ MANAGED = [
     )
 ]
 """Where only who may manage billing may post, from the app's own pages."""
+PLAIN = (
+    "pay",
+    "pay/retry",
+    "portal",
+    "portal/payment-method",
+    "portal/subscription-cancel",
+    "portal/subscription-update",
+    "resume",
+)
+"""Where nothing is said but the group."""
 
 
 def an_event(event_id: str = "evt_1", **more: Any) -> dict[str, Any]:
@@ -349,11 +359,41 @@ class TestEnding:
             ("pause", {"until": "2020-01-01T00:00:00Z"}),
             ("pause", {"until": "9999-12-31T23:59:59-12:00"}),
             ("pause", {"until": "99999999999"}),
+            ("pause", {"kind": "both"}),
+            ("pause", {"kind": "subscription", "until": "2027-01-01T00:00:00Z"}),
+            *((path, {"invoice": "in_1"}) for path in PLAIN),
+            *((path, {"group": "sub_1"}) for path in PLAIN),
         ]
         for path, sent in refused:
             for response in (user.post(f"/billing/{path}", data=sent), user.post(f"/billing/{path}", json=sent)):
                 problem(response, 422, "invalid_request")
         assert stripe.events("customer.subscription.updated") == []
+
+    @pytest.mark.hazard(55)
+    def test_a_body_that_is_too_large_or_of_no_known_kind_is_refused(
+        self, user: httpx.Client, stripe: Emulator
+    ) -> None:
+        """A body of another kind was once read as an empty one: a program meant `now`, and was heard to say nothing."""
+        subscribe(user)
+        for path in (*PLAIN, "cancel", "pause"):
+            large = user.post(f"/billing/{path}", content=b"x" * 200_000, headers={"content-type": "application/json"})
+            problem(large, 413, "payload_too_large")
+            for kind in ("text/plain;charset=UTF-8", "application/xml", ""):
+                odd = user.post(f"/billing/{path}", content=b'{"when":"now"}', headers={"content-type": kind})
+                problem(odd, 422, "invalid_request")
+        assert stripe.events("customer.subscription.updated") == []
+
+    def test_an_empty_body_says_nothing_whatever_it_is_called(self, user: httpx.Client) -> None:
+        subscribe(user)
+        for kind in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
+            assert user.post("/billing/resume", content=b"", headers={"content-type": kind}).status_code in (200, 303)
+        assert user.post("/billing/portal", headers={"accept": "application/json"}).json()["url"]
+
+    def test_a_pause_of_the_other_kind_stops_the_subscription(self, user: httpx.Client) -> None:
+        subscribe(user)
+        found = user.post("/billing/pause", json={"kind": "subscription"}).json()
+        assert (found["status"], found["paused"]) == ("paused", True)
+        assert user.post("/billing/resume", json={}).json()["status"] == "active"
 
     def test_nobody_ends_what_is_somebody_elses(self, user: httpx.Client, host_app: HostApp, billing: Billing) -> None:
         subscribe(user)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from paidup.ending import LONGEST_COMMENT
+from paidup.ending import LONGEST_COMMENT, PauseKind
 
 _ADDON = "addons."
 
@@ -71,9 +71,10 @@ class ChangeBody(BaseModel):
 
 
 class PauseBody(GroupBody):
-    """Everything a browser may say about a pause."""
+    """Everything a browser may say about a pause; the kind `subscription` has no end, and credits what is left."""
 
     until: Literal[""] | AwareDatetime = ""
+    kind: PauseKind = "collection"
 
 
 def of_form(fields: Mapping[str, str]) -> dict[str, Any]:

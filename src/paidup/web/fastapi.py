@@ -28,7 +28,6 @@ from paidup.core.invoice import Invoice
 from paidup.core.subscription import Subscription
 from paidup.errors import (
     BillingError,
-    CheckoutNotFound,
     InvalidRequest,
     InvalidSignature,
     NotAllowed,
@@ -67,6 +66,8 @@ _FIELDS = 100
 """The most fields of a form."""
 _INVOICES = 100
 """The most invoices of one page."""
+_JSON = "application/json"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -231,26 +232,29 @@ class BillingRoutes:
         async def billing_return(
             request: Request, owner: Annotated[Owner, Depends(signed_in)], session_id: str = ""
         ) -> Response:
-            if not session_id or len(session_id) > 255:
-                raise CheckoutNotFound("there is no such Checkout of yours", remedy="start again from the pricing page")
             found = await self._async.finish_checkout(owner.id, session_id)
             return RedirectResponse(_with_outcome(self.billing.settings.checkout_done, found), 303, headers=_NO_STORE)
 
         @router.post("/portal", name="billing_portal")
         async def portal(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            return _go(request, await self._async.portal(owner.id))
+            asked = await _asked(request, GroupBody)
+            return _go(request, await self._async.portal(owner.id, group=asked.group or None))
+
+        async def deep_link(request: Request, owner: Owner, flow: str) -> Response:
+            asked = await _asked(request, GroupBody)
+            return _go(request, await self._async.portal(owner.id, flow=flow, group=asked.group or None))
 
         @router.post("/portal/payment-method", name="billing_portal_payment_method")
         async def payment_method(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            return _go(request, await self._async.portal(owner.id, flow="payment_method_update"))
+            return await deep_link(request, owner, "payment_method_update")
 
         @router.post("/portal/subscription-cancel", name="billing_portal_subscription_cancel")
         async def subscription_cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            return _go(request, await self._async.portal(owner.id, flow="subscription_cancel"))
+            return await deep_link(request, owner, "subscription_cancel")
 
         @router.post("/portal/subscription-update", name="billing_portal_subscription_update")
         async def subscription_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            return _go(request, await self._async.portal(owner.id, flow="subscription_update"))
+            return await deep_link(request, owner, "subscription_update")
 
         @router.post("/portal/customer", name="billing_portal_customer")
         async def customer_update(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
@@ -329,7 +333,9 @@ class BillingRoutes:
         @router.post("/pause", name="billing_pause")
         async def pause(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
             asked = await _asked(request, PauseBody)
-            found = await self._async.pause(owner.id, group=asked.group or None, until=asked.until or None)
+            found = await self._async.pause(
+                owner.id, group=asked.group or None, until=asked.until or None, kind=asked.kind
+            )
             return self._done(request, found)
 
         @router.get("/access", name="billing_access")
@@ -373,12 +379,14 @@ class BillingRoutes:
 
         @router.post("/pay", name="billing_pay")
         async def pay(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
-            return _go(request, await self._async.payment_url(owner.id))
+            asked = await _asked(request, GroupBody)
+            return _go(request, await self._async.payment_url(owner.id, group=asked.group or None))
 
         @router.post("/pay/retry", name="billing_pay_retry")
         async def pay_retry(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:
+            asked = await _asked(request, GroupBody)
             try:
-                found = await self._async.retry_payment(owner.id)
+                found = await self._async.retry_payment(owner.id, group=asked.group or None)
             except PaymentFailed as error:
                 if _is_program(request):
                     raise
@@ -388,8 +396,8 @@ class BillingRoutes:
             return RedirectResponse(self.billing.settings.portal_return, 303, headers=_NO_STORE)
 
         @router.get("/upcoming-invoice", name="billing_upcoming_invoice")
-        async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)]) -> Response:
-            found = await self._async.upcoming_invoice(owner.id)
+        async def upcoming_invoice(owner: Annotated[Owner, Depends(reader)], group: str = "") -> Response:
+            found = await self._async.upcoming_invoice(owner.id, group=group or None)
             return _json(upcoming_invoice_view(found) if found else None)
 
         @router.get("/plans", name="billing_plans")
@@ -417,10 +425,15 @@ def _replayed(request: Request, body: bytes) -> Request:
 
 
 async def _asked(request: Request, kind: type[_Asked]) -> _Asked:
-    """What a form or a JSON body asks for; a field that is not of this kind is refused."""
+    """What a form or a JSON body asks for; a field that is not of this kind is refused, and so is any other body."""
     body = await _read(request, _BODY_LIMIT)
+    sent_as = request.headers.get("content-type", "").split(";")[0].strip().lower()
     try:
-        if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
+        if not body:
+            return kind.model_validate({})
+        if sent_as not in (_JSON, *_FORMS):
+            raise InvalidRequest("the body is neither a form nor JSON", remedy=f"send it as {_JSON}")
+        if sent_as == _JSON:
             return kind.model_validate_json(body)
         async with _replayed(request, body).form(max_files=0, max_fields=_FIELDS) as form:
             fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
@@ -444,8 +457,7 @@ def _go(request: Request, url: str) -> Response:
 
 def _is_program(request: Request) -> bool:
     """Does it send or accept JSON? A browser's form does neither."""
-    json = "application/json"
-    return request.headers.get("content-type", "").startswith(json) or json in request.headers.get("accept", "")
+    return request.headers.get("content-type", "").startswith(_JSON) or _JSON in request.headers.get("accept", "")
 
 
 def _with_outcome(path: str, checkout: Checkout) -> str:
