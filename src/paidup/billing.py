@@ -134,6 +134,7 @@ class Billing:
             database=self._database, gateway=self.gateway, catalog=self.catalog, livemode=self._livemode
         )
         self._credits = Credits(database=self._database, catalog=self.catalog, livemode=self._livemode, clock=clock)
+        self._customers = Customers(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
         self._synchroniser = Synchroniser(
             database=self._database,
             gateway=self.gateway,
@@ -145,6 +146,7 @@ class Billing:
             users_calls=self._users_calls,
             trials=trials,
             crediting=crediting,
+            make_customer=self._customers.ensure,
             attempts=settings.sync_attempts,
         )
         self._account = Account(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
@@ -166,7 +168,6 @@ class Billing:
             clock=clock,
             also=lambda: portal_drift(self.catalog, self.gateway),
         )
-        self._customers = Customers(database=self._database, gateway=self.gateway, livemode=self._livemode, clock=clock)
         self._checkouts = Checkouts(
             database=self._database,
             gateway=self.gateway,
@@ -224,7 +225,6 @@ class Billing:
         )
         self._leaving = Leaving(
             database=self._database,
-            customers=self._customers,
             synchroniser=self._synchroniser,
             livemode=self._livemode,
             clock=clock,

@@ -68,7 +68,12 @@ class _Fetched:
 
 
 class Synchroniser:
-    """Brings targets in step. `calls` runs a fetch's calls side by side, `users_calls` those somebody waits for."""
+    """
+    Brings targets in step.
+
+    `calls` runs a fetch's calls side by side, `users_calls` those somebody waits for; `make_customer` gives the id of
+    an owner's customer, and finishes a creation that was cut short.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Synchroniser:
         users_calls: Executor,
         trials: Trials,
         crediting: Crediting,
+        make_customer: Callable[[str], str],
         attempts: int = inbox.MAX_ATTEMPTS,
     ) -> None:
         self._database = database
@@ -93,6 +99,7 @@ class Synchroniser:
         self._clock = clock
         self._calls = calls
         self._attempts = attempts
+        self._make_customer = make_customer
         self._users_calls = users_calls
         self._trials = trials
         self._crediting = crediting
@@ -122,8 +129,10 @@ class Synchroniser:
                 self._catalog_object(claim, object_id, self._gateway.find_price, store.save_price)
             case "charge":
                 self._reversals.synchronise(claim, object_id)
-            case "leaving":
+            case "leaving" if object_id.startswith("cus_"):
                 self._let_go(claim, object_id)
+            case "leaving":
+                self._let_go_of_the_unanswered(claim, object_id)
             case _ if kind in targets.OF_A_CHARGE:
                 self._reversals.look_up(claim, kind, object_id)
             case _ if kind in targets.LOOKED_UP:
@@ -257,6 +266,18 @@ class Synchroniser:
             inbox.finish(session, claim, now=self._clock())
 
         self._database.run(finish)
+
+    def _let_go_of_the_unanswered(self, claim: inbox.Claim, intent: str) -> None:
+        """Ask for the answer to a creation again, as there may be a customer, and let them go."""
+        with self._database.read() as session:
+            mapping = store.mapping_by_intent(session, intent)
+        # Without one, Stripe has refused the creation since, and there is nobody.
+        if mapping is not None:
+            if mapping.livemode is not self._livemode:
+                raise StripeNotFound("the owner is of the other mode", remedy="run a worker with that mode's key")
+            customer_id = mapping.customer_id or self._make_customer(mapping.owner)
+            self._request(targets.leaving(customer_id))
+        self._database.run(lambda session: inbox.finish(session, claim, now=self._clock()))
 
     def _customer(self, claim: inbox.Claim, customer_id: str) -> None:
         began = self._clock()

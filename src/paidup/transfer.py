@@ -99,7 +99,7 @@ class Transfers:
             raise TransferRefused("a Checkout is open", remedy="wait until it is paid or has expired")
         if rows.confirming(session, owner, livemode=self._livemode):
             raise TransferRefused("a change of plan is under way", remedy="try again in a minute")
-        if inbox.is_dirty(session, targets.leaving(found.customer_id)):
+        if any(inbox.is_dirty(session, targets.leaving(each)) for each in (found.customer_id, found.intent)):
             raise TransferRefused(
                 "the customer is being deleted", remedy="`paidup queue --kind leaving` shows what is left of that"
             )

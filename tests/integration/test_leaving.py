@@ -10,7 +10,7 @@ import pytest
 import stripe as sdk
 from sqlalchemy import select
 
-from paidup import AsyncBilling, Billing, InvalidOwner
+from paidup import AsyncBilling, Billing, InvalidOwner, StripeUnavailable
 from paidup.database.engine import Database
 from paidup.models import Customer, Subscription
 from stripe_emulator import Emulator
@@ -159,6 +159,44 @@ def test_a_creation_whose_answer_was_lost_leaves_nobody(make_billing: MakeBillin
     assert billing.delete_customer(OWNER)
     [customer] = [event["data"]["object"]["id"] for event in stripe.events("customer.deleted")]
     assert [event["data"]["object"]["id"] for event in stripe.events("customer.created")] == [customer]
+
+
+@pytest.mark.parametrize("after_work", [True, False], ids=["made", "not made"])
+def test_a_creation_that_has_no_answer_yet_is_finished_by_the_workers(
+    make_billing: MakeBilling, stripe: Emulator, after_work: bool
+) -> None:
+    """The app deletes its rows at once, so the wish must be stored, whether or not Stripe can be asked."""
+    billing = make_billing(clock=a_hurrying_clock())
+    billing.push_catalog()
+    stripe.cut_next("/v1/customers", after_work=after_work, times=3)
+    with pytest.raises(StripeUnavailable):
+        billing.checkout(OWNER, "pro")
+    stripe.clear_faults()
+    stripe.fail_next("/v1/*", status=500, times=6)
+    assert not billing.delete_customer(OWNER)
+    assert len(billing.queue(kind="leaving")) == 1
+    stripe.clear_faults()
+    billing.run_until_idle()
+    [made] = [event["data"]["object"]["id"] for event in stripe.events("customer.created")]
+    assert [event["data"]["object"]["id"] for event in stripe.events("customer.deleted")] == [made]
+    assert (billing.queue(), billing.customer(OWNER)) == ([], None)
+    assert billing.delete_customer(OWNER)
+
+
+def test_a_creation_that_stripe_refuses_after_all_leaves_nobody_to_delete(
+    make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    billing = make_billing(clock=a_hurrying_clock())
+    billing.push_catalog()
+    stripe.cut_next("/v1/customers", times=3)
+    with pytest.raises(StripeUnavailable):
+        billing.checkout(OWNER, "pro")
+    stripe.clear_faults()
+    stripe.fail_next("/v1/customers", status=400)
+    assert not billing.delete_customer(OWNER)
+    billing.run_until_idle()
+    assert (billing.queue(), stripe.events("customer.created")) == ([], [])
+    assert billing.delete_customer(OWNER)
 
 
 def test_a_key_of_the_other_mode_deletes_nobody(

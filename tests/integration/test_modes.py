@@ -12,6 +12,7 @@ from paidup import Billing, CustomerNotFound, StripeNotFound, WrongAccount
 from paidup.core import targets
 from paidup.core.catalog import CheckoutTerms
 from paidup.crediting import Crediting
+from paidup.customers import Customers
 from paidup.database import store
 from paidup.database.engine import Database
 from paidup.database.tables import OwnerMapping
@@ -74,6 +75,7 @@ def test_a_live_key_of_another_account_takes_nothing_from_anybody(
     [customer_id] = [event["data"]["object"]["id"] for event in stripe.events("customer.created")]
     with Emulator(port=0) as another, ThreadPoolExecutor(4) as calls:
         gateway = Gateway("sk_test_of_another_account", api_base=another.url)
+        customers = Customers(database=database, gateway=gateway, livemode=True, clock=a_hurrying_clock())
         synchroniser = Synchroniser(
             database=database,
             gateway=gateway,
@@ -85,6 +87,7 @@ def test_a_live_key_of_another_account_takes_nothing_from_anybody(
             users_calls=calls,
             trials=Trials(gateway=in_test_mode.gateway, key=None, terms=CheckoutTerms(), livemode=True),
             crediting=Crediting(database=database, gateway=gateway, catalog=in_test_mode.catalog, livemode=True),
+            make_customer=customers.ensure,
         )
         with pytest.raises(StripeNotFound, match="is STRIPE_SECRET_KEY of the right account"):
             synchroniser.now(targets.customer(customer_id), wait=timedelta(seconds=5))

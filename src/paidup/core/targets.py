@@ -123,7 +123,11 @@ def charge(charge_id: str) -> str:
 
 
 def leaving(customer_id: str) -> str:
-    """The target of a customer of whom everything is to be ended, until it is."""
+    """
+    The target of a customer of whom everything is to be ended, until it is.
+
+    Of one whose creation Stripe has not answered yet, it names the intent of that instead.
+    """
     return f"leaving:{customer_id}"
 
 

@@ -302,6 +302,11 @@ def mapping_to(session: Session, customer_id: str) -> tables.OwnerMapping | None
     return session.scalars(query).one_or_none()
 
 
+def mapping_by_intent(session: Session, intent: str) -> tables.OwnerMapping | None:
+    """The mapping with this intent; None once another has taken its place. It reads all of them: for rare use."""
+    return session.scalars(select(tables.OwnerMapping).where(tables.OwnerMapping.intent == intent)).one_or_none()
+
+
 def is_deleted(session: Session, customer_id: str) -> bool:
     """Is it known that a customer was deleted at Stripe?"""
     row = session.get(tables.Customer, customer_id)
