@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from paidup.core import parse
+from paidup.core import change_state, parse
 from paidup.core.subscription import Subscription
 from paidup.errors import StripeNotFound, StripeRejected
 from paidup.stripe_api.gateway import Gateway
@@ -48,8 +48,20 @@ def follow(gateway: Gateway, customer: Json, subscriptions: list[Json] | None = 
         if not subscription.is_live or card is None or card.id != before:
             continue
         try:
+            if subscription.schedule is not None:
+                _follow_in_schedule(gateway, subscription.schedule, before, now)
             found[number] = gateway.update_subscription(subscription.id, {"default_payment_method": now})
         except (StripeRejected, StripeNotFound) as error:
             logger.error("subscription %s is still charged to the card before: %s", subscription.id, error)
     gateway.update_customer(customer["id"], {"metadata": {parse.CARD_KEY: now}})
     return found
+
+
+def _follow_in_schedule(gateway: Gateway, schedule_id: str, before: str, now: str) -> None:
+    """
+    A schedule keeps the card its subscription had when it was made, and pins that again when its next phase begins.
+
+    It goes first: a subscription that has the card already is not looked at again after a crash.
+    """
+    if change_state.card_of(gateway.retrieve_schedule(schedule_id)) == before:
+        gateway.update_schedule(schedule_id, {"default_settings": {"default_payment_method": now}})

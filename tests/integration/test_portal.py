@@ -155,6 +155,23 @@ class TestCard:
         [newest, _] = client.charges.list().data
         assert (newest.status, newest.payment_method) == ("succeeded", card.id)
 
+    @pytest.mark.parametrize("is_interrupted", [False, True])
+    def test_it_is_charged_for_a_change_that_was_planned_before(
+        self, subscriber: Billing, stripe: Emulator, client: Any, is_interrupted: bool
+    ) -> None:
+        """The schedule of a planned change has kept the card from before."""
+        subscriber.change_plan(OWNER, subscriber.preview_change(OWNER, "basic").id)
+        change_card(subscriber.portal(OWNER))
+        if is_interrupted:
+            stripe.fail_next("/v1/subscriptions/*", method="POST", status=500, times=3, after_work=True)
+            with pytest.raises(StripeUnavailable):
+                subscriber.sync(OWNER)
+            stripe.clear_faults()
+        subscriber.sync(OWNER)
+        stripe.advance(days=32)
+        [newest, _] = client.charges.list().data
+        assert (newest.amount, newest.payment_method_details.card.last4) == (900, OTHER_CARD[-4:])
+
     def test_who_changes_nothing_is_charged_as_before(self, subscriber: Billing, stripe: Emulator, client: Any) -> None:
         [customer] = client.customers.list().data
         [before] = client.subscriptions.list({"customer": customer.id}).data

@@ -211,6 +211,11 @@ def quote_of(schedule: Json) -> str | None:
     return found
 
 
+def card_of(schedule: Json) -> str | None:
+    """The card that a schedule has its subscription charged to where a phase names none."""
+    return reference((schedule.get("default_settings") or {}).get("default_payment_method"))
+
+
 def is_over(schedule: Json) -> bool:
     """Does it manage nothing any more?"""
     return schedule["status"] not in ("active", "not_started")
