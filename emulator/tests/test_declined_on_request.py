@@ -205,3 +205,54 @@ def test_an_upgrade_that_needs_authentication_follows_its_behavior_too(shop: Sho
     waiting = upgrade(shop, subscription, business, payment_behavior="pending_if_incomplete")
     assert (waiting.status, price_of(waiting)) == ("active", price_of(subscription))
     assert waiting.pending_update is not None
+
+
+def into_business(shop: Shop, subscription: stripe.Subscription, business: str) -> stripe.Subscription:
+    """Another price, and no trial any more; only once it is paid."""
+    ending: Any = {"trial_end": "now", "proration_behavior": "none", "payment_behavior": "pending_if_incomplete"}
+    return upgrade(shop, subscription, business, **ending)
+
+
+def test_a_trial_that_ends_with_a_change_is_charged_for_what_it_becomes(shop: Shop, business: str) -> None:
+    """docs.stripe.com/billing/subscriptions/pending-updates-reference#supported-attributes: trial_end is one."""
+    trial = shop.subscribe(shop.customer().id, shop.price().id, trial_period_days=14)
+    item = trial["items"].data[0].id
+    details: Any = {"items": [{"id": item, "price": business}], "trial_end": "now", "proration_behavior": "none"}
+    preview = shop.api.invoices.create_preview({"subscription": trial.id, "subscription_details": details})
+    assert (shop.api.subscriptions.retrieve(trial.id).status, preview.amount_due) == ("trialing", 10_000)
+    changed = into_business(shop, trial, business)
+    assert (changed.status, price_of(changed), changed.pending_update) == ("active", business, None)
+    assert (latest(changed).status, latest(changed).total) == ("paid", 10_000)
+    assert [line.period.end for line in preview.lines.data] == [changed["items"].data[0].current_period_end]
+
+
+def test_a_trial_whose_end_is_not_paid_goes_on(shop: Shop, emulator: Emulator, business: str) -> None:
+    trial = shop.subscribe(shop.customer().id, shop.price().id, trial_period_days=14)
+    emulator.decline_next(on_session=True)
+    waiting = into_business(shop, trial, business)
+    assert (waiting.status, waiting.trial_end, price_of(waiting)) == ("trialing", trial.trial_end, price_of(trial))
+    assert waiting.pending_update is not None
+    assert waiting.pending_update.trial_end == latest(waiting).created
+    assert not [each for each in emulator.events("customer.subscription.updated") if _became_active(each)]
+    shop.api.invoices.pay(latest(waiting).id)
+    applied = shop.api.subscriptions.retrieve(trial.id)
+    assert (applied.status, price_of(applied), applied.pending_update) == ("active", business, None)
+    assert applied["items"].data[0].current_period_start == latest(waiting).created
+
+
+def _became_active(event: Any) -> bool:
+    return bool(event["data"]["object"]["status"] == "active")
+
+
+def test_what_waits_is_dropped_when_the_trial_ends(shop: Shop, emulator: Emulator, business: str) -> None:
+    """docs.stripe.com/billing/subscriptions/pending-updates-reference#expiration: or the trial's end."""
+    trial = shop.subscribe(shop.customer().id, shop.price().id, trial_period_days=1)
+    emulator.advance(seconds=3600 * 4)
+    emulator.decline_next(on_session=True)
+    waiting = into_business(shop, trial, business)
+    assert waiting.pending_update is not None
+    assert waiting.pending_update.expires_at == trial.trial_end
+    emulator.advance(to="trial_end")
+    ended = shop.api.subscriptions.retrieve(trial.id)
+    assert (ended.status, price_of(ended), ended.pending_update) == ("active", price_of(trial), None)
+    assert shop.api.invoices.retrieve(latest(waiting).id).status == "void"

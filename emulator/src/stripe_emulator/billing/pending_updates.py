@@ -2,8 +2,8 @@
 Pending updates: a change that waits for its payment.
 
 With `payment_behavior=pending_if_incomplete` the subscription stays as it is until the change's invoice is paid; after
-23 hours the change is dropped and the invoice voided. See
-https://docs.stripe.com/billing/subscriptions/pending-updates
+23 hours, or when the trial or the period ends before, the change is dropped and the invoice voided. See
+https://docs.stripe.com/billing/subscriptions/pending-updates-reference
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ FIELDS = (
     "status",
     "trial_end",
     "trial_start",
+    "_keeps_anchor",
 )
 
 
 def remember(subscription: Json) -> Json:
     """What a subscription is before a change that may have to wait."""
-    return {name: copy.deepcopy(subscription[name]) for name in FIELDS}
+    return {name: copy.deepcopy(subscription.get(name)) for name in FIELDS}
 
 
 def postpone(engine: Engine, subscription: Json, before: Json, invoice: Json) -> None:
@@ -46,11 +47,12 @@ def postpone(engine: Engine, subscription: Json, before: Json, invoice: Json) ->
     discounts.put_off(engine, before["discounts"], wanted["discounts"])
     subscription["_wanted"] = wanted
     subscription["_awaits"] = invoice["id"]
+    expires = engine.now(subscription["test_clock"]) + WAITS_FOR
     subscription["pending_update"] = {
         "billing_cycle_anchor": _if_changed("billing_cycle_anchor", before, wanted),
         "cancel_at_period_end": _if_changed("cancel_at_period_end", before, wanted),
         "discounts": _if_changed("discounts", before, wanted),
-        "expires_at": engine.now(subscription["test_clock"]) + WAITS_FOR,
+        "expires_at": min(expires, *(int(item["current_period_end"]) for item in subscription["items"])),
         "metadata": _if_changed("metadata", before, wanted),
         "subscription_items": wanted["items"],
         "trial_end": _if_changed("trial_end", before, wanted),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator import agenda
-from stripe_emulator.billing import collection, invoicing, lines, pausing, pending_updates, standing, upcoming, usage
+from stripe_emulator.billing import invoicing, lines, pausing, pending_updates, standing, upcoming, usage
 from stripe_emulator.billing.periods import next_boundary
 from stripe_emulator.billing.stubs import is_stub, stub_line
 from stripe_emulator.billing.subscribing import TRIAL_WARNING
@@ -112,44 +112,48 @@ def _end(engine: Engine, subscription: Json, now: int) -> None:
         subscription["latest_invoice"] = invoice["id"]
 
 
-def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) -> None:
+def end_trial(engine: Engine, subscription: Json, *, immediately: bool = False) -> Json | None:
     """
     A trial that ran out: the first paid period begins, unless there is no card and the settings say otherwise.
 
-    `pause` and `cancel` make no invoice. `immediately`: ended through the API, so that the invoice is finalised and
-    charged at once and its reason is `subscription_update`.
+    `pause` and `cancel` make no invoice. `immediately`: ended through the API, so that the reason of the invoice is
+    `subscription_update`, and whoever ends it finalises it there and then, and tells of the change afterwards.
     """
     has_method = subscription["collection_method"] == "send_invoice" or _has_method(engine, subscription)
     behavior = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     if not has_method and behavior == "cancel":
         standing.cancel(engine, subscription, reason=None)
-        return
+        return None
     if not has_method and behavior == "pause":
         with engine.changing(subscription, "customer.subscription.updated"):
             now = engine.now(subscription["test_clock"])
             pausing.set_paused(subscription, "trial_end_without_payment_method", now)
         engine.emit("customer.subscription.paused", subscription)
-        return
-    customer = engine.find("customer", subscription["customer"])
-    now = engine.now(subscription["test_clock"])
-    with engine.changing(subscription, "customer.subscription.updated"):
-        old_period = _period(subscription)
-        subscription["status"] = "active"
-        if not subscription.pop("_keeps_anchor", False):
-            subscription["billing_cycle_anchor"] = subscription["trial_end"]
-        made = _roll(engine, subscription, now)
-        invoice = invoicing.draft(
-            engine,
-            customer,
-            made,
-            reason="subscription_update" if immediately else "subscription_cycle",
-            currency=subscription["currency"],
-            subscription=subscription,
-            period=old_period,
-        )
-        subscription["latest_invoice"] = invoice["id"]
+        return None
     if immediately:
-        collection.when_due(engine, invoice)
+        return begin_paid_period(engine, subscription, reason="subscription_update")
+    with engine.changing(subscription, "customer.subscription.updated"):
+        return begin_paid_period(engine, subscription, reason="subscription_cycle")
+
+
+def begin_paid_period(engine: Engine, subscription: Json, *, reason: str) -> Json:
+    """The period after a trial, and the draft of its invoice."""
+    old_period = _period(subscription)
+    subscription["status"] = "active"
+    if not subscription.pop("_keeps_anchor", False):
+        subscription["billing_cycle_anchor"] = subscription["trial_end"]
+    made = _roll(engine, subscription, engine.now(subscription["test_clock"]))
+    invoice = invoicing.draft(
+        engine,
+        engine.find("customer", subscription["customer"]),
+        made,
+        reason=reason,
+        currency=subscription["currency"],
+        subscription=subscription,
+        period=old_period,
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    return invoice
 
 
 def _roll(engine: Engine, subscription: Json, now: int) -> list[Json]:

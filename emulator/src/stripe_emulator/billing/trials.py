@@ -51,13 +51,19 @@ def extend(engine: Engine, subscription: Json, end: int, behavior: str) -> bool:
     return paying
 
 
-def end_now(engine: Engine, subscription: Json) -> None:
-    """The first paid period begins now and is invoiced at once."""
+def end_now(engine: Engine, subscription: Json, *, is_preview: bool = False) -> Json | None:
+    """
+    The first paid period begins now; its draft, None when the trial's settings make no invoice as there is no card.
+
+    A preview asks for no card.
+    """
     now = engine.now(subscription["test_clock"])
     subscription["trial_end"] = now
     for item in subscription["items"]:
         item["current_period_end"] = now
-    renewal.end_trial(engine, subscription, immediately=True)
+    if is_preview:
+        return renewal.begin_paid_period(engine, subscription, reason="subscription_update")
+    return renewal.end_trial(engine, subscription, immediately=True)
 
 
 def invoice(engine: Engine, subscription: Json) -> None:

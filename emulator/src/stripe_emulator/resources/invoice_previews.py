@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stripe_emulator.billing import changing_plans, discounts, invoicing, lines, pausing, schedules, taxes, upcoming
+from stripe_emulator.billing import (
+    changing_plans,
+    collection,
+    discounts,
+    invoicing,
+    lines,
+    pausing,
+    schedules,
+    taxes,
+    trials,
+    upcoming,
+)
 from stripe_emulator.billing.standing import ENDED
 from stripe_emulator.billing.subscribing import Terms, build, first_lines, starts_free
 from stripe_emulator.protocol.errors import ApiError, invalid
@@ -138,7 +149,13 @@ def _of_change(engine: Engine, subscription: Json, details: Params) -> Json:
         before = subscription["latest_invoice"]
         with engine.changing(subscription, None):
             subscription_updates.schedule_end(engine, subscription, details)
+            subscription_updates.move_trial(engine, subscription, details)
             invoice = item_changes.change_items(engine, subscription, details)
+            if subscription_updates.ends_trial(subscription, details):
+                invoice = trials.end_now(engine, subscription, is_preview=True)
+                assert invoice is not None
+                collection.open_invoice(engine, invoice)
+                return _as_preview(invoice)
         if invoice is not None and invoice["id"] != before and behavior == "always_invoice":
             return _as_preview(invoice)
     if subscription["cancel_at"] is not None or subscription["status"] in ENDED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stripe_emulator.billing import (
+    collection,
     discounts,
     pending_updates,
     standing,
@@ -36,9 +37,10 @@ WITH_PENDING_UPDATES = {
     "payment_behavior",
     "proration_behavior",
     "proration_date",
+    "trial_end",
 }
 """See https://docs.stripe.com/billing/subscriptions/pending-updates-reference#supported-attributes"""
-LATER_WITH_PENDING_UPDATES = {"add_invoice_items", "trial_end", "trial_from_plan"}
+LATER_WITH_PENDING_UPDATES = {"add_invoice_items", "trial_from_plan"}
 """Stripe takes these too; the emulator can't yet put them off."""
 
 
@@ -47,7 +49,8 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
     Change a subscription.
 
     `create_prorations` leaves the difference for the next invoice, `always_invoice` invoices it now, `none` forgets
-    it. `billing_cycle_anchor[type]=now`, and another interval in classic billing mode, begins a new period at once and
+    it. `trial_end=now` begins the first paid period with the items as they are then, and invoices it.
+    `billing_cycle_anchor[type]=now`, and another interval in classic billing mode, begins a new period at once and
     invoices it.
     """
     subscription = engine.find("subscription", ids[0])
@@ -65,13 +68,20 @@ def update(engine: Engine, ids: list[str], params: Params) -> Reply:
             pending_updates.expire(engine, subscription)
         before = pending_updates.remember(subscription)
         _simple(engine, subscription, params)
-        _trial(engine, subscription, params)
+        move_trial(engine, subscription, params)
         schedule_end(engine, subscription, params)
         _pause(engine, subscription, params)
         change_discounts(engine, subscription, params)
         customer = engine.find("customer", subscription["customer"])
         invoice_items.add_to_first(engine, customer, subscription, params.list_of("add_invoice_items"))
         invoice = item_changes.change_items(engine, subscription, params)
+        if ends_trial(subscription, params):
+            invoice = trials.end_now(engine, subscription)
+            if invoice is not None and (behavior == "allow_incomplete" or subscription["pause_collection"] is not None):
+                collection.when_due(engine, invoice)
+                invoice = None
+            elif invoice is not None:
+                collection.open_invoice(engine, invoice)
         if invoice is not None:
             update_payments.collect(engine, subscription, invoice, behavior, before)
     if "trial_end" in params and params["trial_end"] != "now":
@@ -204,17 +214,18 @@ def _pause(engine: Engine, subscription: Json, params: Params) -> None:
     subscription["pause_collection"] = {"behavior": sent["behavior"], "resumes_at": sent.get("resumes_at")}
 
 
-def _trial(engine: Engine, subscription: Json, params: Params) -> None:
+def ends_trial(subscription: Json, params: Params) -> bool:
+    """Is the trial to be over at once?"""
+    return bool(params.get("trial_end") == "now" and subscription["status"] == "trialing")
+
+
+def move_trial(engine: Engine, subscription: Json, params: Params) -> None:
+    """A trial until another moment; one that ends at once does so when everything else is as it shall be."""
     end = params.get("trial_end")
-    if end is None:
+    if end is None or end == "now":
         return
-    now = engine.now(subscription["test_clock"])
-    if end == "now":
-        if subscription["status"] == "trialing":
-            trials.end_now(engine, subscription)
-        return
-    if end <= now:
-        raise invalid("Timestamp must be in the future.", param="trial_end")
+    if end <= engine.now(subscription["test_clock"]):
+        raise invalid("Timestamp must be in the future.", param=params.name_of("trial_end"))
     trials.give(engine, subscription, end, params.get("proration_behavior", "create_prorations"))
 
 
