@@ -243,6 +243,8 @@ class Changing:
     def _prepare(self, row: StoredQuote, body: dict[str, Any]) -> None:
         """Make sure that exactly what was quoted would be charged. Raises _Outdated otherwise."""
         self._check(row, body)
+        quote = Quote.from_dict(row.terms)
+        self._quotes.check_card(body, quote.before, quote.after)
         schedule = self._quotes.check_schedule(body)
         if schedule is not None:
             self._release(schedule["id"])

@@ -7,6 +7,8 @@ the last word when it makes the session, and counts a redemption only once the s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from paidup.arguments import is_id
 from paidup.errors import (
     DiscountExpired,
@@ -55,6 +57,11 @@ def choose(
     if not usable:
         raise DiscountNotApplicable(f"promotion code {code!r} is for somebody else", remedy="go on without it")
     return {"promotion_code": str(usable[0]["id"])}
+
+
+def is_used_up(gateway: Gateway, discount: Mapping[str, str]) -> bool:
+    """Is a discount that was chosen over with the first whole invoice it is taken off? Raises StripeError."""
+    return bool(gateway.coupon_of(discount).get("duration") == "once")
 
 
 def refusal(error: StripeError) -> DiscountRefused | None:

@@ -20,7 +20,7 @@ from paidup.core import change_state, item_changes, parse, targets
 from paidup.core.access import best, of_group, plan_of
 from paidup.core.addons import addons_held, addons_to_have
 from paidup.core.catalog import Catalog, Plan, PlanPrice
-from paidup.core.plan_change import plan_item, seats_to_ask, timing
+from paidup.core.plan_change import ends_trial, needs_card, plan_item, seats_to_ask, timing
 from paidup.core.quote import Quote, Terms, When
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.customers import check_owner
@@ -107,6 +107,10 @@ class Quotes:
         )
         when = timing(meant.before, meant.after, self._catalog, trialing=subscription.is_trialing)
         params: dict[str, Any] = {"items": self.items(meant), "proration_behavior": "none"}
+        if subscription.is_trialing and ends_trial(meant.before, meant.after, self._catalog):
+            _refuse_unless_charged(subscription)
+            params["trial_end"] = "now"
+        self.check_card(meant.body, meant.before, meant.after)
         if discount is not None:
             present = [{"discount": parse.reference(each)} for each in meant.body.get("discounts") or []]
             params["discounts"] = [*present, discount]
@@ -228,6 +232,23 @@ class Quotes:
             remedy="release the schedule in Stripe's Dashboard first",
         )
 
+    def check_card(self, body: dict[str, Any], before: Terms, after: Terms) -> None:
+        """
+        Raises SubscriptionRefused for a change within a trial that needs a card, where there is none.
+
+        A trial that is ended without one would be the end of the subscription: Checkout has it canceled then.
+        """
+        is_sent = body.get("collection_method") == "send_invoice"
+        if body["status"] != "trialing" or is_sent or not needs_card(before, after, self._catalog):
+            return
+        customer = self._gateway.retrieve_customer(parse.reference(body["customer"]) or "")
+        if not change_state.has_payment_method(body, customer):
+            raise SubscriptionRefused(
+                "there is no card for this plan",
+                action="update_payment_method",
+                remedy="add a card in the billing portal, then choose again",
+            )
+
     def preview_again(self, subscription_id: str, params: dict[str, Any]) -> tuple[str, int, int]:
         """Currency, total and amount due of what a quote's parameters cost as things stand."""
         body = self._preview(subscription_id, params)
@@ -276,7 +297,11 @@ class Quotes:
     ) -> Quote:
         subscription, item, later = meant.subscription, meant.item, dict(params)
         today: dict[str, Any] | None = None
-        if when == "now" and not subscription.is_trialing:
+        if "trial_end" in params:
+            today = self._preview(subscription.id, params)
+            later = self._after_trial(meant.body, params, today)
+            params["payment_behavior"] = "pending_if_incomplete"
+        elif when == "now" and not subscription.is_trialing:
             _refuse_unless_charged(subscription)
             params["proration_behavior"] = "always_invoice"
             today = self._preview(subscription.id, params)
@@ -302,9 +327,30 @@ class Quotes:
             next_at=_next_date(following, item, when),
             expires_at=self._clock() + HOLDS_FOR,
             promotion_code=promotion_code.strip() if promotion_code else None,
+            ends_trial="trial_end" in params,
         )
         self._store(quote, meant.body, item, params)
         return quote
+
+    def _after_trial(self, body: dict[str, Any], params: dict[str, Any], today: dict[str, Any]) -> dict[str, Any]:
+        """
+        What the second invoice is previewed by, when the first ends a trial: one that lasts until then.
+
+        Stripe previews one invoice ahead. A discount that holds once is spent by then.
+        """
+        later = {name: value for name, value in params.items() if name != "trial_end"}
+        if (end := change_state.period_end(today)) is not None:
+            later["trial_end"] = end
+        asked = params.get("discounts") or [{"discount": each.id} for each in parse.discounts(body)]
+        spent = {each.id for each in parse.discounts(body) if each.duration == "once"}
+        left = [
+            each
+            for each in asked
+            if (each["discount"] not in spent if "discount" in each else not discounts.is_used_up(self._gateway, each))
+        ]
+        if len(left) < len(asked):
+            later["discounts"] = left or ""
+        return later
 
     def _preview(self, subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
         details = {name: value for name, value in params.items() if name not in _NOT_OF_ITEMS}

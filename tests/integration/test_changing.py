@@ -129,20 +129,6 @@ def test_a_number_of_seats_that_cannot_be_is_refused(subscriber: Billing, seats:
         subscriber.preview_change(OWNER, "team", seats=seats)
 
 
-def test_in_a_trial_every_change_is_at_once_and_costs_nothing(
-    billing: Billing, stripe: Emulator, client: sdk.StripeClient
-) -> None:
-    subscribe(billing, "basic")
-    billing.sync(OWNER)
-    end = known(billing).trial_end
-    for plan, terms in (("team", {"seats": 3}), ("basic", {"interval": "year"}), ("pro", {})):
-        quote = billing.preview_change(OWNER, plan, **terms)
-        assert (quote.when, quote.due_now, quote.total) == ("now", 0, 0)
-        found = billing.change_plan(OWNER, quote.id)
-        assert (found.plan, found.status, found.trial_end) == (plan, "trialing", end)
-    assert paid(client, billing) == []
-
-
 def test_what_stands_beside_the_plan_stays(subscriber: Billing, client: sdk.StripeClient) -> None:
     """H92: an add-on is neither the plan nor touched, whether the change is at once or planned."""
     product = client.v1.products.create({"name": "Support"})

@@ -116,12 +116,12 @@ def test_in_a_trial_it_waits_for_the_first_invoice(
     assert running.is_trialing
     card = client.v1.payment_methods.attach("pm_card_visa", {"customer": running.customer})
     client.v1.subscriptions.update(running.id, {"default_payment_method": card.id})
-    quote = billing.preview_change(OWNER, "pro", promotion_code="SPRING")
-    assert (quote.when, quote.due_now, quote.next_amount) == ("now", 0, 2320)
+    quote = billing.preview_change(OWNER, "basic", interval="year", promotion_code="SPRING")
+    assert (quote.when, quote.due_now, quote.next_amount) == ("now", 0, 7200)
     billing.change_plan(OWNER, quote.id)
     stripe.advance(to="trial_end")
     stripe.advance(days=0.1)
-    assert charged(client, billing) == [2320]
+    assert charged(client, billing) == [7200]
 
 
 def test_a_card_that_is_declined_leaves_the_code_unused(subscriber: Billing, client: sdk.StripeClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from paidup.catalog import file
 from paidup.core import change_state
-from paidup.core.plan_change import plan_item, seats_to_ask, timing
+from paidup.core.plan_change import ends_trial, needs_card, plan_item, seats_to_ask, timing
 from paidup.core.quote import Quote, Terms, When
 from tests.conftest import PLANS
 from tests.unit.test_access import a_subscription, an_item
@@ -53,6 +53,23 @@ def test_the_plans_file_may_say_otherwise_for_a_pair_of_plans() -> None:
     assert timing(BASIC, PRO, catalog) == "now"
 
 
+@pytest.mark.parametrize(
+    ("trial_days", "requires_card", "ends", "needs"),
+    [(None, True, True, True), (14, True, False, True), (14, False, False, False)],
+)
+def test_within_a_trial_another_plan_is_as_it_would_be_from_checkout(
+    trial_days: int | None, requires_card: bool, ends: bool, needs: bool
+) -> None:
+    pro = replace(CATALOG.plan("pro"), trial_days=trial_days, trial_requires_card=requires_card)
+    catalog = replace(CATALOG, plans=tuple(pro if each.key == "pro" else each for each in CATALOG.plans))
+    assert (ends_trial(BASIC, PRO, catalog), needs_card(BASIC, PRO, catalog)) == (ends, needs)
+    assert (ends_trial(PRO, PRO_YEARLY, catalog), needs_card(PRO, PRO_YEARLY, catalog)) == (False, False)
+
+
+def test_a_plan_that_was_taken_out_of_the_file_is_not_had_in_a_trial_without_a_card() -> None:
+    assert needs_card(BASIC, Terms("gone", "month", 1), CATALOG)
+
+
 def test_the_plan_is_found_wherever_its_item_stands() -> None:
     """H92: add-ons and meters stand before or after it."""
     items = (
@@ -92,8 +109,8 @@ def test_a_quote_survives_being_stored() -> None:
     quote = Quote("q", "user:1", "sub_1", PRO, more, "now", None, "usd", 5, 5, 0, (), None, None, moment)
     assert Quote.from_dict(quote.as_dict()) == quote
     stored = quote.as_dict()
-    del stored["before"]["addons"]
-    assert Quote.from_dict(stored) == quote, "one that was stored before there were add-ons"
+    del stored["before"]["addons"], stored["ends_trial"]
+    assert Quote.from_dict(stored) == quote, "one that was stored before there were add-ons, or ends of trials"
 
 
 def a_body(**fields: Any) -> dict[str, Any]:

@@ -85,6 +85,20 @@ def credit(preview: Json) -> int:
     return sum(max(0, -int(line["amount"])) for line in preview["lines"]["data"] if _is_proration(line))
 
 
+def period_end(preview: Json) -> int | None:
+    """When the first of the periods is over that a preview charges as a whole; None without one."""
+    lines = [line for line in preview["lines"]["data"] if not _is_proration(line)]
+    whole = [line for line in lines if (line.get("parent") or {}).get("subscription_item_details")]
+    return min((line["period"]["end"] for line in whole), default=None)
+
+
+def has_payment_method(subscription: Json, customer: Json) -> bool:
+    """Is there anything that an invoice of a subscription would be charged to?"""
+    default = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    own = subscription.get("default_payment_method") or subscription.get("default_source")
+    return bool(own or default or customer.get("default_source"))
+
+
 def _is_proration(line: Json) -> bool:
     parent = line.get("parent") or {}
     details = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}

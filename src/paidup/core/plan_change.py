@@ -28,7 +28,7 @@ def timing(before: Terms, after: Terms, catalog: Catalog, *, trialing: bool = Fa
     When a change takes effect: at once, or at the end of the period for what is less in any way.
 
     Less is a lower plan, a shorter interval, or fewer seats or add-ons of the same plan. The plans file may say
-    otherwise for a pair of plans. In a trial nothing is paid for yet, and every change is at once.
+    otherwise for a pair of plans. In a trial nothing is paid for yet, and every change is at once: see `ends_trial`.
     """
     if trialing:
         return "now"
@@ -41,6 +41,24 @@ def timing(before: Terms, after: Terms, catalog: Catalog, *, trialing: bool = Fa
         after.seats < before.seats or any(after.addons.get(key, 0) < held for key, held in before.addons.items())
     )
     return "period_end" if lower or shorter or fewer else "now"
+
+
+def ends_trial(before: Terms, after: Terms, catalog: Catalog) -> bool:
+    """
+    Does a change within a trial end it, and is paid for at once? One to another plan that has no trial of its own.
+
+    Otherwise the trial of the cheapest plan would be one of the dearest.
+    """
+    return after.plan != before.plan and not catalog.plan(after.plan).trial_days
+
+
+def needs_card(before: Terms, after: Terms, catalog: Catalog) -> bool:
+    """Does a change within a trial need a card? If it ends the trial, or the other plan's own trial begins with one."""
+    if after.plan == before.plan:
+        return False
+    if not catalog.has(after.plan):
+        return True  # it was taken out of the file since it was quoted
+    return catalog.plan(after.plan).trial_requires_card or ends_trial(before, after, catalog)
 
 
 def seats_to_ask(plan: Plan, seats: int | None, current: int) -> int:

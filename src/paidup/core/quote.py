@@ -33,7 +33,8 @@ class Quote:
     given back in it, not below zero. `lines` are the first lines of that invoice, tax and discounts aside.
     `next_amount` is the total of the invoice after it, drawn up at `next_at`, the balance aside; both are None if there
     will be none.
-    `effective_at` is None for a change at once. `promotion_code` is the one that was asked with. Confirmed before
+    `effective_at` is None for a change at once. `ends_trial`: the first paid period begins when it is confirmed, and
+    `next_at` is as far from then as it is from now. `promotion_code` is the one that was asked with. Confirmed before
     `expires_at`, it holds to the cent or is refused.
     """
 
@@ -53,6 +54,7 @@ class Quote:
     next_at: datetime | None
     expires_at: datetime
     promotion_code: str | None = None
+    ends_trial: bool = False
 
     @property
     def addons_changed(self) -> dict[str, int]:
@@ -79,6 +81,7 @@ class Quote:
             "next_at": _iso(self.next_at),
             "expires_at": _iso(self.expires_at),
             "promotion_code": self.promotion_code,
+            "ends_trial": self.ends_trial,
         }
 
     @classmethod

@@ -180,9 +180,10 @@ class Gateway:
     # how a subscription ends, pauses and goes on
 
     def retrieve_subscription(self, subscription_id: str) -> Json:
-        """A subscription as it is now, with all its items and its payment method."""
+        """A subscription as it is now, with all its items, its payment method and what is taken off it."""
         with translated(f"read subscription {subscription_id}"):
-            found = _plain(self._v1.subscriptions.retrieve(subscription_id, params=_WITH_METHOD))
+            parts: Any = {"expand": list(_SUBSCRIPTION_PARTS)}
+            found = _plain(self._v1.subscriptions.retrieve(subscription_id, params=parts))
         self.complete_items(found)
         return found
 
@@ -381,6 +382,15 @@ class Gateway:
         with translated("look up a promotion code"):
             page = self._v1.promotion_codes.list({"code": code, "limit": _PAGE})
             return [_plain(each) for each in page.auto_paging_iter()]
+
+    def coupon_of(self, discount: Mapping[str, str]) -> Json:
+        """The coupon that an element of `discounts` is about: it names the coupon, or a promotion code by its id."""
+        with translated("read a coupon"):
+            if "coupon" in discount:
+                return _plain(self._v1.coupons.retrieve(discount["coupon"]))
+            found = self._v1.promotion_codes.retrieve(discount["promotion_code"], {"expand": ["promotion.coupon"]})
+            coupon: Json = _plain(found)["promotion"]["coupon"]
+            return coupon
 
     def create_portal_session(self, params: Params) -> Json:
         """Create a Billing Portal session; its URL lives for minutes, so it is made per click."""
