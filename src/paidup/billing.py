@@ -183,6 +183,7 @@ class Billing:
             database=self._database,
             gateway=self.gateway,
             catalog=self.catalog,
+            handlers=self._handlers,
             synchroniser=self._synchroniser,
             livemode=self._livemode,
             clock=clock,

@@ -88,7 +88,9 @@ class Changing:
         try:
             if row.state == "outdated":
                 raise _Outdated
-            if row.state != "done":
+            if row.state == "done":
+                self._check_planned(row)
+            else:
                 self._carry_out(row, was_free=was_free)
         except _Outdated:
             if self._was_done_meanwhile(row):
@@ -142,7 +144,8 @@ class Changing:
             self._release(schedule_id)
         if parse.subscription(body).waiting_quote is not None:
             self._void(str(parse.reference(body["latest_invoice"])))
-        self._tell(lambda session: planned_changes.drop(session, body, owner=owner, now=self._clock()))
+        was = parse.subscription(body)
+        self._tell(lambda session: planned_changes.drop(session, was, owner=owner, now=self._clock()))
         return self._as_it_is_now(owner, chosen.customer, chosen.id, wait)
 
     def settle(self, owner: str) -> None:
@@ -221,6 +224,23 @@ class Changing:
         if change_state.is_waiting(body, row.id):
             self._follow_payment(row, body)
         return False
+
+    def _check_planned(self, row: StoredQuote) -> None:
+        """Does the schedule still have what is to come? Raises _Outdated otherwise: somebody has dropped it."""
+        quote = Quote.from_dict(row.terms)
+        if quote.effective_at is None or quote.effective_at <= self._clock():
+            return
+        body = self._gateway.retrieve_subscription(row.subscription_id)
+        if parse.subscription(body).has_ended:
+            raise _Outdated
+        if change_state.is_done(body, row.id):
+            return
+        schedule_id = parse.reference(body.get("schedule"))
+        if schedule_id and change_state.quote_of(self._gateway.retrieve_schedule(schedule_id)) == row.id:
+            return
+        # Told here as well: the synchronisation tells nothing of what is outdated.
+        self._tell(lambda session: [planned_changes.note_dropped(session, row, owner=row.owner, now=self._clock())])
+        raise _Outdated
 
     def _carry_out(self, row: StoredQuote, *, was_free: bool) -> None:
         try:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal, get_args
 
-from paidup import cards
+from paidup import cards, outbox, planned_changes
 from paidup.arguments import check_group, is_text
 from paidup.core import parse, targets
 from paidup.core.access import best, of_group, plan_of
@@ -34,6 +34,7 @@ from paidup.errors import (
     SubscriptionRefused,
 )
 from paidup.giving_up import void
+from paidup.handlers import Handlers
 from paidup.refunding import Refunding, Unused
 from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run, to_stop
 from paidup.stripe_api.gateway import Gateway
@@ -72,6 +73,7 @@ class Ending:
         database: Database,
         gateway: Gateway,
         catalog: Catalog,
+        handlers: Handlers,
         synchroniser: Synchroniser,
         livemode: bool,
         clock: Callable[[], datetime],
@@ -80,6 +82,7 @@ class Ending:
         self._database = database
         self._gateway = gateway
         self._catalog = catalog
+        self._handlers = handlers
         self._synchroniser = synchroniser
         self._livemode = livemode
         self._clock = clock
@@ -117,7 +120,7 @@ class Ending:
         chosen = self._choose(owner, group, wait)
         if refund_unused and not (live := self._look(chosen.id).subscription).has_ended:
             self._refunding.note(live)
-        standing = self._carry_out(chosen, plan)
+        standing = self._carry_out(owner, chosen, plan)
         if standing.subscription.has_ended:
             self._give_up_what_is_owed(chosen.id)
         if refund_unused:
@@ -137,7 +140,7 @@ class Ending:
     def resume(self, owner: str, *, group: str | None, wait: timedelta) -> Subscription:
         """Let the owner's subscription go on. Raises SubscriptionRefused, InvalidRequest, StripeError."""
         chosen = self._choose(owner, group, wait)
-        standing = self._carry_out(chosen, to_run)
+        standing = self._carry_out(owner, chosen, to_run)
         return self._as_it_is_now(owner, chosen, standing, wait)
 
     def pause(
@@ -151,7 +154,8 @@ class Ending:
         if until is not None:
             until = _end_of_pause(until, self._clock())
         chosen = self._choose(owner, group, wait)
-        standing = self._carry_out(chosen, to_stop if kind == "subscription" else partial(to_pause, until=until))
+        plan = to_stop if kind == "subscription" else partial(to_pause, until=until)
+        standing = self._carry_out(owner, chosen, plan)
         return self._as_it_is_now(owner, chosen, standing, wait)
 
     # which one
@@ -191,13 +195,13 @@ class Ending:
 
     # what to do
 
-    def _carry_out(self, chosen: Subscription, plan: _Plan) -> Standing:
+    def _carry_out(self, owner: str, chosen: Subscription, plan: _Plan) -> Standing:
         """Step by step, until nothing is left to do; how the subscription stands then."""
         standing = self._look(chosen.id)
         done: Step | None = None
         while (step := plan(standing)) is not None and step != done:
             try:
-                standing = self._do(step, standing)
+                standing = self._do(step, standing, owner)
                 done = step
             except (StripeRejected, StripeNotFound) as error:
                 standing = self._look(chosen.id)
@@ -212,8 +216,9 @@ class Ending:
     def _look(self, subscription_id: str) -> Standing:
         return parse.standing(self._gateway.retrieve_subscription(subscription_id))
 
-    def _do(self, step: Step, standing: Standing) -> Standing:
-        subscription_id = standing.subscription.id
+    def _do(self, step: Step, standing: Standing, owner: str) -> Standing:
+        was = standing.subscription
+        subscription_id = was.id
         match step.verb:
             case Verb.UPDATE:
                 return parse.standing(self._gateway.update_subscription(subscription_id, step.params))
@@ -226,7 +231,16 @@ class Ending:
                 return parse.standing(self._gateway.resume_subscription(subscription_id, step.params))
             case Verb.RELEASE:
                 self._gateway.release_schedule(str(standing.schedule))
+                self._forget_what_was_planned(was, owner)
                 return self._look(subscription_id)
+
+    def _forget_what_was_planned(self, was: Subscription, owner: str) -> None:
+        now = self._clock()
+        self._database.run(
+            lambda session: outbox.put(
+                session, planned_changes.drop(session, was, owner=owner, now=now), self._handlers, now=now
+            )
+        )
 
     def _give_up_what_is_owed(self, subscription_id: str) -> None:
         for status in ("draft", "open"):

@@ -8,11 +8,10 @@ Functions take a session and never commit.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from paidup.core import change_state, changes, parse
+from paidup.core import changes, parse
 from paidup.core.changes import Change, Known
 from paidup.core.quote import Quote
 from paidup.core.subscription import Subscription
@@ -26,17 +25,22 @@ def note_planned(session: Session, row: StoredQuote, schedule_id: str, *, now: d
     return changes.of_planned_change(Quote.from_dict(row.terms), customer=row.customer_id, now=now)
 
 
-def drop(session: Session, subscription: dict[str, Any], *, owner: str, now: datetime) -> list[Change]:
+def drop(session: Session, was: Subscription, *, owner: str, now: datetime) -> list[Change]:
     """
-    No quote of a subscription holds any more; `subscription` is how it stood before.
+    No quote of a subscription holds any more; `was` is how it stood before.
 
     Told here as well as by the synchronisation, which may never have seen what was planned a moment ago.
     """
-    was = parse.subscription(subscription)
     # An interrupted call may have dropped at Stripe what its rows still say, so nothing there is asked for.
-    dropped = [quote for row, quote in _to_come(session, was) if not change_state.is_done(subscription, row.id)]
+    dropped = [quote for row, quote in _to_come(session, was) if was.metadata.get(parse.QUOTE_KEY) != row.id]
     rows.outdate(session, was.id)
     return [changes.of_undone_change(each, owner=owner, customer=was.customer, now=now) for each in dropped]
+
+
+def note_dropped(session: Session, row: StoredQuote, *, owner: str, now: datetime) -> Change:
+    """Note that no schedule has a quote any more; what the app is told, in the same transaction."""
+    rows.note(session, row, {"state": "outdated"})
+    return changes.of_undone_change(Quote.from_dict(row.terms), owner=owner, customer=row.customer_id, now=now)
 
 
 def undone(session: Session, owner: str, before: Known, after: Known, *, now: datetime) -> list[Change]:

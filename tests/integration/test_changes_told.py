@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stripe as sdk
 
-from paidup import Billing, Change, PaymentNeedsUser, Quote
+from paidup import Billing, Change, PaymentNeedsUser, Quote, QuoteChanged
 from stripe_emulator import Emulator
 from tests.support.account import deliver_all, subscribe
 from tests.support.paying import pay
@@ -167,8 +167,8 @@ def test_a_planned_change_that_canceling_drops(billing: Billing, stripe: Emulato
     hear(billing, stripe)
     assert [kind for kind, _ in of(told, "change.planned", "change.undone", "subscription.canceling")] == [
         "change.planned",
-        "subscription.canceling",
         "change.undone",
+        "subscription.canceling",
     ]
     assert billing.scheduled_change(OWNER) is None
 
@@ -181,6 +181,21 @@ def test_a_planned_change_that_somebody_drops_in_the_dashboard(
     subscription = billing.subscription(OWNER)
     assert subscription is not None
     client.subscription_schedules.release(subscription.schedule)
+    hear(billing, stripe)
+    assert of(told, "change.undone") == [("change.undone", {**to_come(quote), "kept_plan": "team"})]
+
+
+def test_a_planned_change_that_is_found_dropped_by_a_second_click(
+    billing: Billing, stripe: Emulator, client: Any, told: list[Change]
+) -> None:
+    """Before the synchronisation has seen that somebody dropped it in the Dashboard."""
+    quote = plan_less(billing)
+    hear(billing, stripe)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    client.subscription_schedules.release(subscription.schedule)
+    with pytest.raises(QuoteChanged):
+        billing.change_plan(OWNER, quote.id)
     hear(billing, stripe)
     assert of(told, "change.undone") == [("change.undone", {**to_come(quote), "kept_plan": "team"})]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -347,6 +347,58 @@ def test_canceling_drops_what_is_planned(subscriber: Billing) -> None:
     change(subscriber, "basic")
     assert subscriber.cancel(OWNER).is_canceling
     assert subscriber.scheduled_change(OWNER) is None
+
+
+def drop_by_canceling(billing: Billing, client: sdk.StripeClient) -> None:
+    billing.cancel(OWNER)
+    billing.resume(OWNER)
+
+
+def drop_in_the_dashboard(billing: Billing, client: sdk.StripeClient) -> None:
+    client.v1.subscription_schedules.release(str(known(billing).schedule))
+
+
+@pytest.mark.parametrize("drop", [drop_by_canceling, drop_in_the_dashboard])
+def test_what_was_dropped_is_not_said_to_be_planned(
+    subscriber: Billing, client: sdk.StripeClient, drop: Callable[[Billing, sdk.StripeClient], None]
+) -> None:
+    """The same click again gets a new quote, and that one is planned."""
+    quote = subscriber.preview_change(OWNER, "basic")
+    subscriber.change_plan(OWNER, quote.id)
+    drop(subscriber, client)
+    with pytest.raises(QuoteChanged):
+        subscriber.change_plan(OWNER, quote.id)
+    assert subscriber.scheduled_change(OWNER) is None
+    with pytest.raises(QuoteChanged) as changed:
+        subscriber.change_plan(OWNER, quote.id)
+    fresh = changed.value.quote
+    assert (fresh.after, fresh.when) == (quote.after, "period_end")
+    for _ in range(2):
+        subscriber.change_plan(OWNER, fresh.id)
+    planned = subscriber.scheduled_change(OWNER)
+    assert planned is not None
+    assert planned.quote == fresh.id
+
+
+def test_what_was_planned_of_a_subscription_that_ended_is_refused(subscriber: Billing) -> None:
+    quote = subscriber.preview_change(OWNER, "basic")
+    subscriber.change_plan(OWNER, quote.id)
+    subscriber.cancel(OWNER, when="now")
+    is_refused("checkout", lambda: subscriber.change_plan(OWNER, quote.id))
+
+
+def test_what_was_planned_and_came_is_done_for_who_clicks_again(
+    subscriber: Billing, make_billing: MakeBilling, stripe: Emulator
+) -> None:
+    """Another change since does not make it one that was dropped."""
+    quote = subscriber.preview_change(OWNER, "basic")
+    subscriber.change_plan(OWNER, quote.id)
+    stripe.advance(days=33)
+    assert subscriber.change_plan(OWNER, quote.id).plan == "basic"
+    change(subscriber, "pro")
+    later = make_billing(clock=lambda: datetime.now(UTC) + timedelta(days=33))
+    assert later.change_plan(OWNER, quote.id).plan == "pro"
+    assert [each.kind for each in subscriber.changes() if each.kind == "change.undone"] == []
 
 
 def test_the_plans_file_may_have_a_downgrade_at_once_and_its_rest_is_kept(
