@@ -261,8 +261,12 @@ class Synchroniser:
         self._request(targets.customer(customer_id))
 
         def finish(session: Session) -> None:
+            now = self._clock()
             store.forget_customer(session, customer_id)
-            credits.forfeit(session, mapping.owner, customer_id, livemode=self._livemode, now=self._clock())
+            credits.forfeit(session, mapping.owner, customer_id, livemode=self._livemode, now=now)
+            # Told here: the synchronisation finds them forgotten, and nothing new.
+            told = changes.of_deleted_customer(owner=mapping.owner, customer=customer_id, now=now)
+            outbox.put(session, [told], self._handlers, now=now)
             inbox.finish(session, claim, now=self._clock())
 
         self._database.run(finish)

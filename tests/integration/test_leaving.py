@@ -10,7 +10,7 @@ import pytest
 import stripe as sdk
 from sqlalchemy import select
 
-from paidup import AsyncBilling, Billing, InvalidOwner, StripeUnavailable
+from paidup import AsyncBilling, Billing, Change, InvalidOwner, StripeUnavailable
 from paidup.database.engine import Database
 from paidup.models import Customer, Subscription
 from stripe_emulator import Emulator
@@ -95,6 +95,22 @@ def test_everything_that_could_charge_them_is_ended_and_they_are_deleted(
         [row] = session.scalars(select(Customer))
         assert (row.email, row.name, "ada" in str(row.snapshot).lower()) == (None, None, False)
     database.close()
+
+
+@pytest.mark.parametrize("heard_between", [True, False])
+def test_the_app_is_told_once(leaver: Billing, stripe: Emulator, heard_between: bool) -> None:
+    """By the verb, and not again by the events of the deletion."""
+    customer = customer_of(leaver)
+    told: list[Change] = []
+    leaver.on_change("customer.deleted")(told.append)
+    leaver.delete_customer(OWNER)
+    if heard_between:
+        leaver.run_until_idle()
+    deliver_all(leaver, stripe)
+    leaver.run_until_idle()
+    leaver.delete_customer(OWNER)
+    leaver.run_until_idle()
+    assert [(each.owner, each.customer) for each in told] == [(OWNER, customer)]
 
 
 def test_they_may_come_back_as_somebody_new(leaver: Billing, client: Any) -> None:
