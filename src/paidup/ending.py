@@ -13,11 +13,11 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from paidup import cards, outbox, planned_changes
 from paidup.arguments import check_group, is_text
-from paidup.core import parse, targets
+from paidup.core import change_state, parse, targets
 from paidup.core.access import best, of_group, plan_of
 from paidup.core.catalog import Catalog
 from paidup.core.standing import Standing
@@ -214,21 +214,35 @@ class Ending:
         return standing
 
     def _look(self, subscription_id: str) -> Standing:
-        return parse.standing(self._gateway.retrieve_subscription(subscription_id))
+        return self._standing(self._gateway.retrieve_subscription(subscription_id))
+
+    def _standing(self, body: dict[str, Any]) -> Standing:
+        """With whose schedule it is, where there is one."""
+        found = parse.standing(body)
+        if found.schedule is None:
+            return found
+        schedule = self._gateway.retrieve_schedule(found.schedule)
+        if change_state.is_over(schedule):
+            return replace(found, schedule=None)  # somebody released it this very moment
+        return replace(
+            found,
+            planned_quote=change_state.quote_of(schedule),
+            schedule_is_idle=change_state.changes_nothing(schedule),
+        )
 
     def _do(self, step: Step, standing: Standing, owner: str) -> Standing:
         was = standing.subscription
         subscription_id = was.id
         match step.verb:
             case Verb.UPDATE:
-                return parse.standing(self._gateway.update_subscription(subscription_id, step.params))
+                return self._standing(self._gateway.update_subscription(subscription_id, step.params))
             case Verb.CANCEL:
-                return parse.standing(self._gateway.cancel_subscription(subscription_id, step.params))
+                return self._standing(self._gateway.cancel_subscription(subscription_id, step.params))
             case Verb.PAUSE:
-                return parse.standing(self._gateway.pause_subscription(subscription_id, step.params))
+                return self._standing(self._gateway.pause_subscription(subscription_id, step.params))
             case Verb.RESUME:
                 cards.before_charging(self._gateway, standing.subscription)
-                return parse.standing(self._gateway.resume_subscription(subscription_id, step.params))
+                return self._standing(self._gateway.resume_subscription(subscription_id, step.params))
             case Verb.RELEASE:
                 self._gateway.release_schedule(str(standing.schedule))
                 self._forget_what_was_planned(was, owner)

@@ -435,10 +435,10 @@ class SubscriptionRefused(BillingError):
     What was asked of the owner's subscription cannot be done as it stands.
 
     `action` names the right way on: `checkout` (there is none, or it is over), `resume`, `cancel_now`, `fix_payment`,
-    `update_payment_method`, `plan_change` (a planned one is in the way), `pause_collection` (the only kind of pause it
-    can have), `choose_group` or `contact_us`. A change of plan may also be refused with `nothing_to_change`,
-    `undo_change` (the planned one first) or `update_address`. What the portal does not do may be refused with
-    `change_plan` or `pause`: the app's own way to it.
+    `update_payment_method`, `undo_change` (the planned one first), `plan_change` (a schedule that was made elsewhere is
+    in the way), `pause_collection` (the only kind of pause it can have), `choose_group` or `contact_us`. A change of
+    plan may also be refused with `nothing_to_change` or `update_address`. What the portal does not do may be refused
+    with `change_plan` or `pause`: the app's own way to it.
     """
 
     code = "subscription_refused"

@@ -42,7 +42,7 @@ def to_end_later(standing: Standing, details: Mapping[str, str]) -> Step | None:
     It should end when what is paid for is over; `details` are feedback and comment.
 
     A later end is brought forward, an earlier one stays. A planned change of plan is dropped, as it would never
-    happen. Raises SubscriptionRefused for one that is over, or was never paid.
+    happen. Raises SubscriptionRefused for one that is over, was never paid, or has a schedule that was made elsewhere.
     """
     subscription = standing.subscription
     if subscription.has_ended:
@@ -56,6 +56,8 @@ def to_end_later(standing: Standing, details: Mapping[str, str]) -> Step | None:
     if _ends_in_time(subscription):
         return _to_say_why(standing, details)
     if standing.schedule is not None:
+        if standing.planned_quote is None and not standing.schedule_is_idle:
+            raise _scheduled_elsewhere(subscription)
         return Step(Verb.RELEASE, {})
     return Step(Verb.UPDATE, {"cancel_at_period_end": True, **_why(details)})
 
@@ -156,12 +158,23 @@ def _refuse_to_pause(standing: Standing) -> None:
             action="resume",
             remedy="take the cancellation back first",
         )
-    if standing.schedule is not None:
-        raise SubscriptionRefused(
-            f"subscription {subscription.id} is managed by a schedule",
-            action="plan_change",
-            remedy="take the planned change back first",
-        )
+    if standing.schedule is None:
+        return
+    if standing.planned_quote is None:
+        raise _scheduled_elsewhere(subscription)
+    raise SubscriptionRefused(
+        f"another change of subscription {subscription.id} is planned",
+        action="undo_change",
+        remedy="undo the planned change first",
+    )
+
+
+def _scheduled_elsewhere(subscription: Subscription) -> SubscriptionRefused:
+    return SubscriptionRefused(
+        f"subscription {subscription.id} is managed by a schedule that was made elsewhere",
+        action="plan_change",
+        remedy="release the schedule in Stripe's Dashboard first",
+    )
 
 
 def _over(subscription: Subscription) -> SubscriptionRefused:

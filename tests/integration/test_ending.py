@@ -474,6 +474,46 @@ def test_canceling_drops_a_planned_change(subscriber: Billing, stripe: Emulator,
     assert stripe.get(schedule.id)["status"] == "released"
 
 
+def test_canceling_drops_no_schedule_that_was_made_elsewhere(
+    subscriber: Billing, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """H91: twelve months agreed in the Dashboard are nothing the user may end with a click."""
+    schedule = client.v1.subscription_schedules.create({"from_subscription": known(subscriber).id})
+    [now] = schedule.phases
+    items: Any = [{"price": now["items"][0].price, "quantity": 1}]
+    phases: Any = [
+        {"items": items, "start_date": now.start_date, "end_date": now.end_date},
+        {"items": items, "duration": {"interval": "month", "interval_count": 12}},
+    ]
+    client.v1.subscription_schedules.update(schedule.id, {"end_behavior": "release", "phases": phases})
+    is_refused("plan_change", lambda: subscriber.cancel(OWNER))
+    assert stripe.get(schedule.id)["status"] == "active"
+    assert not known(subscriber).is_canceling
+
+
+def test_canceling_brings_no_end_forward_that_was_agreed_elsewhere(
+    subscriber: Billing, client: sdk.StripeClient
+) -> None:
+    running = known(subscriber)
+    schedule = client.v1.subscription_schedules.create({"from_subscription": running.id})
+    [now] = schedule.phases
+    items: Any = [{"price": now["items"][0].price, "quantity": 1}]
+    year: Any = [
+        {"items": items, "start_date": now.start_date, "duration": {"interval": "month", "interval_count": 12}}
+    ]
+    client.v1.subscription_schedules.update(schedule.id, {"end_behavior": "cancel", "phases": year})
+    is_refused("plan_change", lambda: subscriber.cancel(OWNER))
+
+
+def test_a_planned_change_is_undone_before_a_pause(subscriber: Billing) -> None:
+    """H91: the way on is one that the user can go."""
+    subscriber.change_plan(OWNER, subscriber.preview_change(OWNER, "basic").id)
+    is_refused("undo_change", lambda: subscriber.pause(OWNER))
+    is_refused("undo_change", lambda: subscriber.pause(OWNER, kind="subscription"))
+    subscriber.undo_change(OWNER)
+    assert subscriber.pause(OWNER).is_paused
+
+
 def test_canceling_now_ends_the_schedule_too(subscriber: Billing, stripe: Emulator, client: sdk.StripeClient) -> None:
     """H91."""
     schedule = client.v1.subscription_schedules.create({"from_subscription": known(subscriber).id})

@@ -21,3 +21,7 @@ class Standing:
     feedback: str | None
     """Why it was canceled, one of Stripe's values."""
     comment: str | None
+    planned_quote: str | None = None
+    """The quote whose change the schedule is about; None for a schedule that was made elsewhere."""
+    schedule_is_idle: bool = False
+    """Nothing is to come of the schedule any more."""
