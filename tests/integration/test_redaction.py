@@ -57,6 +57,9 @@ def everything_goes_wrong(billing: Billing, stripe: Emulator) -> list[str]:
         raise RuntimeError("the mail server is away")
 
     provoke(billing.checkout, OWNER, "pro", email="ada.lovelace at example.com", name="Ada Lovelace")
+    # Stripe quotes what it refuses.
+    refused = {"email": "ada.lovelace at example.com", "name": "Ada Lovelace"}
+    provoke(billing.gateway.create_customer, refused, idempotency_key="refused")
     pay(str(billing.checkout(OWNER, "pro", email=EMAIL, name="Ada Lovelace").url))
     client = sdk.StripeClient(KEY, base_addresses={"api": stripe.url})
     for path, status in (("/v1/customers/*", 401), ("/v1/subscriptions", 500), ("/v1/invoices", 400)):
