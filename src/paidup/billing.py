@@ -397,7 +397,8 @@ class Billing:
         """
         The next invoice, as Stripe would draw it up now; None when there will be none. Raises StripeError.
 
-        There is none without a customer, and while the subscription is canceling, ended, unpaid or paused.
+        There is none without a customer, while the subscription is canceling, ended, unpaid or paused, and in a trial
+        that ends or pauses for want of a card.
         """
         return self._invoices.upcoming(self.subscription(owner, group=group))
 

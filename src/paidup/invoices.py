@@ -15,7 +15,7 @@ from paidup.core.change_state import payment_of
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
-from paidup.database import store
+from paidup.database import store, tables
 from paidup.database.engine import Database
 from paidup.errors import InvoiceNotFound, StripeNotFound
 from paidup.stripe_api.gateway import Gateway
@@ -57,6 +57,8 @@ class Invoices:
         """The next invoice of a subscription; None when there will be none. Raises StripeError."""
         if subscription is None or subscription.renews_at is None or _is_paused_until_then(subscription):
             return None
+        if subscription.is_trialing and self._trial_ends_unpaid(subscription):
+            return None  # Stripe would draw one up all the same, as if a card were to come
         try:
             body = self._gateway.preview_invoice({"subscription": subscription.id})
         except StripeNotFound as error:
@@ -64,6 +66,12 @@ class Invoices:
                 return None  # it was canceled at Stripe since we looked
             raise
         return parse.upcoming_invoice(body)
+
+    def _trial_ends_unpaid(self, subscription: Subscription) -> bool:
+        with self._database.read() as session:
+            row = session.get(tables.Subscription, subscription.id)
+            customer = session.get(tables.Customer, subscription.customer)
+        return row is not None and parse.trial_ends_unpaid(row.snapshot, customer.snapshot if customer else {})
 
     def _of(self, owner: str, invoice_id: str) -> Invoice:
         if not is_id(invoice_id):

@@ -13,6 +13,7 @@ from paidup import AsyncBilling, Billing, InvoiceNotFound, StripeUnavailable
 from stripe_emulator import Emulator
 from tests.support.account import subscribe
 from tests.support.host_app import HostApp
+from tests.support.paying import pay
 from tests.support.waiting import eventually
 
 OWNER = "user:1"
@@ -174,6 +175,38 @@ def test_there_is_none_upcoming_while_collection_is_paused(subscriber: Billing, 
     client.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": "void"}})
     subscriber.sync(OWNER)
     assert subscriber.upcoming_invoice(OWNER) is None
+
+
+def test_there_is_none_upcoming_in_a_trial_that_ends_for_want_of_a_card(
+    billing: Billing, client: sdk.StripeClient
+) -> None:
+    pay(str(billing.checkout(OWNER, "basic").url), number=None)
+    billing.sync(OWNER)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    assert subscription.is_trialing
+    assert billing.upcoming_invoice(OWNER) is None
+    card = client.v1.payment_methods.attach("pm_card_visa", {"customer": subscription.customer})
+    client.v1.customers.update(subscription.customer, {"invoice_settings": {"default_payment_method": card.id}})
+    billing.sync(OWNER)
+    found = billing.upcoming_invoice(OWNER)
+    assert found is not None
+    assert (found.amount_due, found.date) == (900, subscription.trial_end)
+
+
+def test_the_invoice_of_a_trial_that_bills_without_a_card_is_upcoming(
+    billing: Billing, client: sdk.StripeClient
+) -> None:
+    pay(str(billing.checkout(OWNER, "basic").url), number=None)
+    billing.sync(OWNER)
+    subscription = billing.subscription(OWNER)
+    assert subscription is not None
+    for behavior, is_billed in (("create_invoice", True), ("pause", False)):
+        client.v1.subscriptions.update(
+            subscription.id, {"trial_settings": {"end_behavior": {"missing_payment_method": behavior}}}
+        )
+        billing.sync(OWNER)
+        assert (billing.upcoming_invoice(OWNER) is not None) == is_billed
 
 
 @pytest.mark.parametrize("after_work", [False, True])

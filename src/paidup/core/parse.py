@@ -161,6 +161,20 @@ def subscription(
     )
 
 
+def trial_ends_unpaid(body: Json, customer: Json) -> bool:
+    """Does a trial end with nothing billed, since it is to end or pause without a card and there is none?"""
+    behavior = ((body.get("trial_settings") or {}).get("end_behavior") or {}).get("missing_payment_method")
+    if body["status"] != "trialing" or behavior not in ("cancel", "pause"):
+        return False
+    has_method = (
+        body.get("default_payment_method")
+        or body.get("default_source")
+        or (customer.get("invoice_settings") or {}).get("default_payment_method")
+        or customer.get("default_source")
+    )
+    return body.get("collection_method") != "send_invoice" and not has_method
+
+
 def standing(body: Json) -> Standing:
     """A subscription with what decides how it may end, pause or go on."""
     details = body.get("cancellation_details") or {}
