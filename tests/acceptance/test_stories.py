@@ -241,6 +241,20 @@ def test_pages_fit_on_a_phone(ada: Person, path: str, complaints: list[str]) -> 
     complaints.clear()  # /reports is a 402 here
 
 
+def test_a_phone_shows_all_of_the_navigation(ada: Person) -> None:
+    ada.page.set_viewport_size({"width": 360, "height": 740})
+    ada.go("/dashboard")
+    hidden = ada.page.evaluate("(nav => nav.scrollWidth - nav.clientWidth)(document.querySelector('.main-nav'))")
+    assert hidden <= 0
+
+
+def test_the_test_clock_leaves_a_phone_nine_tenths_of_its_screen(ada: Person) -> None:
+    ada.subscribe("pro")
+    ada.page.set_viewport_size({"width": 360, "height": 740})
+    ada.go("/dashboard")
+    assert ada.page.evaluate("document.querySelector('.clock').offsetHeight") <= 74
+
+
 def _add_project(person: Person, name: str) -> None:
     person.page.get_by_label("Name of the new project").fill(name)
     person.page.get_by_role("button", name="Add").click()
