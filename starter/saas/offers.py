@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from paidup import Access, Plan, PlanPrice
+from paidup import Access, Plan, PlanPrice, ScheduledChange
 
 INTERVALS = ("month", "year")
 
@@ -15,8 +16,8 @@ class Offer:
     """
     One card of the pricing page.
 
-    `action` is what its button does: `sign_up`, `checkout`, `change`, `portal`, or None when the plan is the
-    visitor's own.
+    `action` is what its button does: `sign_up`, `checkout`, `change`, `billing` (to that page), what comes first
+    (`pay`, `resume`, `undo`), or None for a label alone.
     """
 
     plan: Plan
@@ -27,16 +28,41 @@ class Offer:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    The plan of the visitor's live subscription, whether or not it gives access now.
+
+    `planned` is the change that takes effect when the period ends; `day` writes a date.
+    """
+
+    plan: str
+    name: str
+    planned: ScheduledChange | None
+    day: Callable[[datetime | None], str]
+
+
 def offers(
-    plans: Iterable[Plan], *, interval: str, access: Access | None, held_plan: str | None, wants: str | None = None
+    plans: Iterable[Plan], *, interval: str, access: Access | None, held: Held | None, wants: str | None = None
 ) -> list[Offer]:
     """
     The cards in the catalog's order.
 
-    `access` is None for somebody who is not signed in. `held_plan` is the plan of the visitor's live subscription,
-    whether or not it gives access now. `wants` is the plan they chose before they signed up.
+    `access` is None for somebody who is not signed in. `wants` is the plan they chose before they signed up.
     """
-    return [_offer(plan, interval, access, held_plan, wants) for plan in plans]
+    return [_offer(plan, interval, access, held, wants) for plan in plans]
+
+
+def comes_first(access: Access, planned: ScheduledChange | None) -> str | None:
+    """What has to be done before the visitor's subscription can be changed: `pay`, `resume`, `undo`, or nothing."""
+    subscription = access.subscription
+    if subscription is None or not subscription.is_live:
+        return None
+    if subscription.waits_for_payment:
+        return "pay"
+    if subscription.is_paused or subscription.is_canceling:
+        return "resume"
+    return "undo" if planned is not None else None
 
 
 def yearly_saving(plans: Iterable[Plan], currency: str) -> int:
@@ -56,7 +82,7 @@ def costs(price: PlanPrice, currency: str) -> tuple[int, str]:
     return (price.amount, price.currency) if amount is None else (amount, currency)
 
 
-def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | None, wants: str | None) -> Offer:
+def _offer(plan: Plan, interval: str, access: Access | None, held: Held | None, wants: str | None) -> Offer:
     price = plan.price(interval) or next(iter(plan.prices), None)
     has_trial = bool(plan.trial_days) and (access is None or access.subscription is None)
     note = f"{plan.trial_days} days free" if has_trial else ""
@@ -65,8 +91,8 @@ def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | No
     if access is None:
         label = "Start for free" if plan.is_free else "Start free trial" if has_trial else f"Get {plan.name}"
         return Offer(plan, price, is_current=False, action="sign_up", label=label, note=note)
-    if held_plan is not None:
-        return _subscribers_offer(plan, price, access, held_plan)
+    if held is not None:
+        return _subscribers_offer(plan, price, access, held)
     if plan.key == access.plan:
         return Offer(plan, price, is_current=True, action=None, label="Your plan", note="")
     if plan.is_free:
@@ -77,21 +103,39 @@ def _offer(plan: Plan, interval: str, access: Access | None, held_plan: str | No
     return Offer(plan, price, is_current=False, action="checkout", label=label, note=note)
 
 
-def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held_plan: str) -> Offer:
+def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held: Held) -> Offer:
     """A second Checkout would be a second subscription: whoever has one changes it."""
+    is_held = plan.key == held.plan
+    first = comes_first(access, held.planned)
     if access.subscription is not None and access.subscription.collection_method == "send_invoice":
-        is_held = plan.key == held_plan
         label = "Your plan" if is_held else "" if plan.is_free else "Write to us to switch"
         return Offer(plan, price, is_current=is_held, action=None, label=label, note="")
-    if plan.key == held_plan and price is not None and price.interval != _interval(plan, access):
+    if first is not None:
+        return _offer_for_later(plan, price, access, held, first)
+    if is_held and price is not None and price.interval != _interval(plan, access):
         label = f"Switch to {price.interval}ly"
         return Offer(plan, price, is_current=True, action="change", label=label, note="")
-    if plan.key == held_plan:
-        return Offer(plan, price, is_current=True, action="portal", label="Manage in billing portal", note="")
+    if is_held:
+        return Offer(plan, price, is_current=True, action="billing", label="Manage subscription", note="")
     if plan.is_free:
-        label = "" if access.is_canceling else "Cancel in billing portal"
-        return Offer(plan, price, is_current=False, action="portal" if label else None, label=label, note="")
+        return Offer(plan, price, is_current=False, action="billing", label="Cancel subscription", note="")
     return Offer(plan, price, is_current=False, action="change", label=f"Switch to {plan.name}", note="")
+
+
+def _offer_for_later(plan: Plan, price: PlanPrice | None, access: Access, held: Held, first: str) -> Offer:
+    """A change would be refused now: the visitor's own plan has the button that helps, the others say so."""
+    planned = held.planned if first == "undo" else None
+    if plan.key == held.plan:
+        label = {"pay": "Pay now", "resume": f"Resume {held.name}", "undo": "Undo the planned change"}[first]
+        note = f"Changes on {held.day(planned.effective_at)}" if planned else ""
+        return Offer(plan, price, is_current=True, action=first, label=label, note=note)
+    if planned is not None and plan.key == planned.after.plan:
+        label = f"Yours from {held.day(planned.effective_at)}"
+    elif plan.is_free:
+        label = "" if access.is_paid else "What you have meanwhile"
+    else:
+        label = {"pay": "Pay first, then switch", "resume": f"Resume {held.name} first, then switch", "undo": ""}[first]
+    return Offer(plan, price, is_current=False, action=None, label=label, note="")
 
 
 def _interval(plan: Plan, access: Access) -> str | None:

@@ -83,6 +83,14 @@ def test_what_the_card_on_file_cannot_pay_is_paid_on_stripes_page(ada: Person) -
     ada.sees_no_banner()
 
 
+def test_who_owes_a_payment_is_offered_to_pay_it_and_no_change(ada: Person) -> None:
+    _is_past_due(ada)
+    ada.go("/pricing")
+    expect(ada.card_of("basic").get_by_role("link")).to_have_count(0)
+    ada.card_of("pro").get_by_role("button", name="Pay now").click()
+    ada.page.wait_for_url("**/i/**")
+
+
 def test_a_payment_that_is_disputed_puts_the_plan_on_hold(ada: Person) -> None:
     ada.choose("pro")
     ada.pay(DISPUTED)

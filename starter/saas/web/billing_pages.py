@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from paidup import Addon, Checkout, CheckoutNotFound, Plan, PlanPrice
 from saas.banners import banner_for
 from saas.billing import billing
+from saas.offers import comes_first
 from saas.settings import CHECKOUT_DONE, SETTINGS_PAGE
 from saas.web.changing import described
 from saas.web.home import held_name, held_plan
@@ -52,6 +53,8 @@ def billing_page(
     owner = viewer.user.owner
     card = billing.payment_method(owner)
     invoices = billing.invoices(owner, limit=_INVOICES + 1, before=before)
+    planned = billing.scheduled_change(owner)
+    plan = _plan_of(viewer) if comes_first(viewer.access, planned) is None else None
     return page(
         request,
         "billing.html",
@@ -63,17 +66,20 @@ def billing_page(
         earlier=invoices[_INVOICES - 1].id if len(invoices) > _INVOICES else None,
         reasons=_REASONS,
         pauses=_pauses(viewer),
-        planned=_planned(owner),
-        plan=_plan_of(viewer),
-        seats=_seats_of(viewer),
-        addons=_addons_of(viewer),
+        planned=(described(planned.after), planned.effective_at) if planned else None,
+        plan=plan,
+        seats=_seats_of(viewer, plan),
+        addons=_addons_of(viewer, plan),
     )
 
 
 @router.get(f"{SETTINGS_PAGE}/next-invoice")
 def next_invoice(request: Request, viewer: SignedIn) -> Response:
-    """What will be charged next, as Stripe would draw it up now."""
-    return page(request, "next_invoice.html", invoice=billing.upcoming_invoice(viewer.user.owner))
+    """What will be charged next, as Stripe would draw it up now; when that is nothing, why, and what to do about it."""
+    owner = viewer.user.owner
+    invoice = billing.upcoming_invoice(owner)
+    banner = banner_for(viewer.access, held_name=held_name(viewer), card=billing.payment_method(owner), day=day)
+    return page(request, "next_invoice.html", invoice=invoice, banner=None if invoice else banner)
 
 
 @router.get(CHECKOUT_DONE)
@@ -114,21 +120,15 @@ def _pauses(viewer: Viewer) -> list[tuple[str, str]]:
     return [*dates, ("", "Until I resume it")]
 
 
-def _planned(owner: str) -> tuple[str, datetime] | None:
-    """The change that is to come, in words, and when."""
-    found = billing.scheduled_change(owner)
-    return (described(found.after), found.effective_at) if found else None
-
-
 def _plan_of(viewer: Viewer) -> Plan | None:
     """The plan of the viewer's live subscription."""
     key = held_plan(viewer)
     return billing.catalog.plan(key) if key and billing.catalog.has(key) else None
 
 
-def _addons_of(viewer: Viewer) -> list[tuple[Addon, int, PlanPrice | None]]:
+def _addons_of(viewer: Viewer, plan: Plan | None) -> list[tuple[Addon, int, PlanPrice | None]]:
     """What is sold beside the viewer's plan, how many of it they have, and its price."""
-    plan, subscription = _plan_of(viewer), viewer.access.subscription
+    subscription = viewer.access.subscription
     if plan is None or subscription is None or not viewer.access.is_paid:
         return []
     interval = subscription.items[0].interval or ""
@@ -136,9 +136,9 @@ def _addons_of(viewer: Viewer) -> list[tuple[Addon, int, PlanPrice | None]]:
     return [(each, held.get(each.key, 0), each.price(interval)) for each in billing.catalog.addons_of(plan.key)]
 
 
-def _seats_of(viewer: Viewer) -> int | None:
+def _seats_of(viewer: Viewer, plan: Plan | None) -> int | None:
     """How many seats the viewer's live subscription has; None when its plan is not sold by seats."""
-    plan, subscription = _plan_of(viewer), viewer.access.subscription
+    subscription = viewer.access.subscription
     if plan is None or plan.seats is None or subscription is None:
         return None
     sold_as = {price.lookup_key for price in plan.prices}

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from paidup import DiscountRefused, Quote, Terms
 from saas.billing import billing
-from saas.settings import CHANGE_PAGE
+from saas.settings import CHANGE_PAGE, PRICING_PAGE
 from saas.web.rendering import page
 from saas.web.viewer import SignedIn
 
@@ -25,13 +25,15 @@ _PER = {"day": "daily", "week": "weekly", "month": "monthly", "year": "yearly"}
 def change_page(
     request: Request,
     viewer: SignedIn,
-    plan: Annotated[str, Query(max_length=40)],
+    plan: Annotated[str, Query(max_length=40)] = "",
     interval: Annotated[str, Query(max_length=10)] = "",
     seats: int | None = None,
     promotion_code: Annotated[str, Query(max_length=100)] = "",
     changed: str = "",
-) -> HTMLResponse:
-    """A quote, computed by Stripe there and then. Looking at it changes nothing."""
+) -> Response:
+    """A quote, computed by Stripe there and then; looking at it changes nothing. Without a plan: where to choose."""
+    if not plan:
+        return RedirectResponse(PRICING_PAGE, status_code=303)
     takes_codes, code_problem = billing.catalog.checkout.promotion_codes, ""
     terms: dict[str, Any] = {"interval": interval or None, "seats": seats, "addons": _addons(request)}
     try:
@@ -48,6 +50,8 @@ def change_page(
         before=described(quote.before),
         after=described(quote.after),
         addons=quote.addons_changed,
+        lost=_lost(quote),
+        card=billing.payment_method(viewer.user.owner),
         has_changed=bool(changed),
         takes_codes=takes_codes,
         code=promotion_code,
@@ -75,6 +79,14 @@ def described(terms: Terms) -> str:
         if (quantity := terms.addons.get(addon.key))
     )
     return f"{plan.name}, {_PER.get(terms.interval, terms.interval)}{seats}{beside}"
+
+
+def _lost(quote: Quote) -> list[str]:
+    """The names of the add-ons that go because the plan they would go to is sold without them."""
+    if quote.before.plan == quote.after.plan:
+        return []
+    gone = {key for key, quantity in quote.addons_changed.items() if not quantity}
+    return [addon.name for addon in billing.catalog.addons if addon.key in gone]
 
 
 def _addons(request: Request) -> dict[str, int]:

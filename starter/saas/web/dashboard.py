@@ -56,6 +56,7 @@ def _page(request: Request, viewer: Viewer, *, status: int = 200, problem: str |
         "dashboard.html",
         status=status,
         banner=banner_for(access, held_name=held_name(viewer), card=card, day=day),
+        held_name=held_name(viewer),
         card=card,
         projects=everything,
         allowed=allowed,

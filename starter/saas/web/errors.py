@@ -19,17 +19,30 @@ from paidup import (
     AccessRefused,
     BillingError,
     ChangeNotPaid,
+    CheckoutNotFound,
     CheckoutRefused,
+    CurrencyRefused,
+    DiscountRefused,
+    InvalidQuantity,
+    InvalidSeats,
+    InvoiceNotFound,
+    NothingToPay,
     NotSignedIn,
+    PlanNotForSale,
     QuoteChanged,
+    QuoteNotFound,
     SubscriptionRefused,
+    UnknownAddon,
+    UnknownInterval,
+    UnknownPlan,
 )
 from paidup.web import problems
 from saas.billing import billing
-from saas.settings import PRICING_PAGE, settings
+from saas.offers import comes_first
+from saas.settings import CHANGE_PAGE, PRICING_PAGE, SETTINGS_PAGE, settings
 from saas.web import security
 from saas.web.changing import address_of
-from saas.web.home import price_cards
+from saas.web.home import held_name, held_plan, price_cards
 from saas.web.rendering import page
 from saas.web.viewer import Viewer, viewer
 
@@ -49,10 +62,19 @@ _WORDS = {
     503: ("One moment, please", "A part of the app is not answering. Nothing was lost; please try again shortly."),
 }
 
-_ACTIONS = {
+_INSTEAD = {
     "change_plan": ("You already have a subscription", "Change its plan instead of buying a second one."),
     "fix_payment": ("A payment is open", "Your subscription is waiting for a payment. Pay it instead of buying again."),
     "resume": ("Your subscription is still there", "Resume it instead of buying a second one."),
+}
+"""To whom a second subscription was refused; what `_ACTIONS` has for a change or an end fits otherwise."""
+
+_ACTIONS = {
+    "fix_payment": (
+        "A payment is open",
+        "Your subscription is waiting for a payment. Pay it first, then choose again.",
+    ),
+    "resume": ("Resume it first", "Your subscription is paused, or about to end. Resume it, then choose again."),
     "checkout": (
         "There is no subscription to change",
         "It has ended, or there never was one. You can start a new one.",
@@ -69,6 +91,30 @@ _ACTIONS = {
     "choose_group": ("You have several subscriptions", "Write to us, and we end the right one."),
     "pending": ("Your payment is on its way", "It can take a few days to arrive. There is nothing to do until then."),
 }
+
+
+_PLANS = (PRICING_PAGE, "See plans")
+_BILLING = (SETTINGS_PAGE, "Billing settings")
+
+_PROBLEMS: dict[type[BillingError], tuple[str, str, tuple[str, str]]] = {
+    UnknownPlan: ("There is no such plan", "It may have been renamed. Choose one of those there are.", _PLANS),
+    UnknownInterval: ("The plan is not sold like that", "Choose how often you pay on the pricing page.", _PLANS),
+    PlanNotForSale: (
+        "This plan cannot be bought here",
+        "It is free, or not sold in your currency. To go back to the free plan, cancel the one you have.",
+        _BILLING,
+    ),
+    CurrencyRefused: ("This plan is sold in another currency", "Write to us, and we find a way.", _PLANS),
+    InvalidSeats: ("That many seats are not sold", "The plan has a least and a most number. Choose again.", _PLANS),
+    InvalidQuantity: ("That many are not sold", "There is a most number of each. Choose again.", _BILLING),
+    UnknownAddon: ("That is not sold with your plan", "What goes with it stands on your billing page.", _BILLING),
+    DiscountRefused: ("This code does not apply here", "Nothing was charged. Go on without it.", _PLANS),
+    CheckoutNotFound: ("There is no such order of yours", "Start again from the pricing page.", _PLANS),
+    QuoteNotFound: ("That offer is gone", "Nothing was charged. Choose again, and see what it costs now.", _PLANS),
+    InvoiceNotFound: ("There is no such invoice of yours", "Those there are stand on your billing page.", _BILLING),
+    NothingToPay: ("Nothing is open", "It is paid already, or nothing was due.", _BILLING),
+}
+"""What paidup says to developers, in words for people, and where to go on."""
 
 
 def install(app: FastAPI) -> None:
@@ -101,8 +147,18 @@ def _access_refused(request: Request, error: Exception) -> Response:
         return _problem_of(error)
     plans = [plan for plan in billing.catalog.plans if plan.key in error.plans]
     addons = [addon for addon in billing.catalog.addons if addon.key in error.addons]
-    cards = price_cards(_look_up_viewer(request), plans)
-    return page(request, "upgrade.html", status=402, error=error, addons=addons, **cards)
+    found = _look_up_viewer(request)
+    return page(
+        request,
+        "upgrade.html",
+        status=402,
+        error=error,
+        addons=addons,
+        first=comes_first(found.access, billing.scheduled_change(found.user.owner)) if found else None,
+        is_held=found is not None and held_plan(found) in error.plans,
+        held_name=held_name(found) if found else None,
+        **price_cards(found, plans),
+    )
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -110,7 +166,7 @@ def _refused(request: Request, error: Exception) -> Response:
     if not _wants_page(request):
         return _problem_of(error)
     _look_up_viewer(request)
-    title, text = _ACTIONS[error.action]
+    title, text = (_INSTEAD if isinstance(error, CheckoutRefused) else {}).get(error.action) or _ACTIONS[error.action]
     return page(request, "refused.html", status=409, title=title, text=text, action=error.action)
 
 
@@ -140,8 +196,12 @@ def _billing_error(request: Request, error: Exception) -> Response:
         title, text = _WORDS[503]
     elif error.status >= 500:
         title, text = _WORDS[500]
+    elif known := next((words for kind, words in _PROBLEMS.items() if isinstance(error, kind)), None):
+        title, text, way_on = known
+        return _error_page(request, error.status, title=title, text=text, way_on=way_on)
     else:
-        title, text = _sentence(error.message), _sentence(error.remedy)
+        title, _ = _WORDS.get(error.status, _WORDS[422])
+        text = f"{_sentence(error.message)} {_sentence(error.remedy)}".strip()
     return _error_page(
         request, error.status, title=title, text=text, retry_after=problems.headers(error).get("Retry-After")
     )
@@ -175,13 +235,22 @@ def _plain_error(request: Request, status: int) -> Response:
     if not _wants_page(request):
         return _problem(status)
     title, text = _WORDS.get(status, _WORDS[500 if status >= 500 else 422])
-    return _error_page(request, status, title=title, text=text)
+    way_on = _PLANS if request.url.path == CHANGE_PAGE else None
+    return _error_page(request, status, title=title, text=text, way_on=way_on)
 
 
-def _error_page(request: Request, status: int, *, title: str, text: str, retry_after: str | None = None) -> Response:
+def _error_page(
+    request: Request,
+    status: int,
+    *,
+    title: str,
+    text: str,
+    way_on: tuple[str, str] | None = None,
+    retry_after: str | None = None,
+) -> Response:
     if status < 500:
         _look_up_viewer(request)
-    response = page(request, "error.html", status=status, title=title, text=text)
+    response = page(request, "error.html", status=status, title=title, text=text, way_on=way_on)
     if retry_after:
         response.headers["Retry-After"] = retry_after
     return response

@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse
 
 from paidup import Plan
 from saas.billing import billing
-from saas.offers import INTERVALS, offers, yearly_saving
-from saas.web.rendering import page
+from saas.offers import INTERVALS, Held, offers, yearly_saving
+from saas.web.rendering import day, page
 from saas.web.viewer import MaybeViewer, Viewer
 
 router = APIRouter(default_response_class=HTMLResponse)
@@ -67,7 +67,14 @@ def price_cards(
             plans,
             interval=interval,
             access=viewer.access if viewer else None,
-            held_plan=held_plan(viewer) if viewer else None,
+            held=_held(viewer) if viewer else None,
             wants=wants,
         ),
     }
+
+
+def _held(viewer: Viewer) -> Held | None:
+    key = held_plan(viewer)
+    if key is None:
+        return None
+    return Held(key, held_name(viewer), planned=billing.scheduled_change(viewer.user.owner), day=day)

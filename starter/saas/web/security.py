@@ -87,6 +87,7 @@ class SameOriginOnly:
             status=403,
             title="That came from another site",
             text="For your safety we only accept forms from our own pages. Open the page again and retry.",
+            way_on=None,
         )
         await response(scope, receive, send)
 

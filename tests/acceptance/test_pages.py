@@ -1,0 +1,224 @@
+"""What the pages of the starter say at each turn of a subscription, over HTTP, and that they offer nothing in vain."""
+
+from __future__ import annotations
+
+import html
+import re
+import uuid
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from stripe_emulator import Emulator
+from tests.support.paying import GOOD_CARD, pay
+from tests.support.starter import StarterApp
+
+PASSWORD = "a perfectly fine password"
+
+
+@pytest.fixture(scope="module")
+def starter_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterApp]:
+    """One app for all tests here: each has a user of its own, and nobody moves the clock."""
+    with Emulator(port=0) as stripe:
+        app = StarterApp(stripe, tmp_path_factory.mktemp("starter"))
+        app.prepare()
+        app.start()
+        try:
+            yield app
+        finally:
+            app.stop()
+
+
+class Reader:
+    """Somebody signed in who reads pages and sends their forms."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        self.email = f"ada-{uuid.uuid4().hex[:10]}@example.com"
+        client.post("/sign-up", data={"name": "Ada Lovelace", "email": self.email, "password": PASSWORD})
+
+    def reads(self, path: str, *, status: int = 200) -> str:
+        """A page's source, with its entities as letters."""
+        answer = self.client.get(path)
+        assert answer.status_code == status, answer.text
+        return html.unescape(answer.text)
+
+    def sends(self, path: str, **form: str) -> httpx.Response:
+        """A form, which must not be refused."""
+        answer = self.client.post(path, data=form)
+        assert answer.status_code == 303, answer.text
+        return answer
+
+    def buys(self, plan: str, *, card: str | None = GOOD_CARD, **form: str) -> None:
+        """From Checkout back to the app; None as the card begins a trial without one."""
+        checkout = self.sends("/billing/checkout", plan=plan, **form).headers["location"]
+        back = self.client.get(pay(checkout, number=card), follow_redirects=True)
+        assert 'data-state="subscribed"' in back.text
+
+    def changes(self, path: str) -> None:
+        """Agree to the change that a page quotes."""
+        quote = re.search(r'name="quote" value="(\w+)"', self.reads(path))
+        assert quote is not None
+        self.sends("/billing/change", quote=quote[1])
+
+
+@pytest.fixture
+def ada(starter_app: StarterApp) -> Iterator[Reader]:
+    with httpx.Client(base_url=starter_app.url, headers={"Accept": "text/html"}, timeout=30) as client:
+        yield Reader(client)
+
+
+def fact(page: str, name: str) -> str:
+    """A line of a list of facts, such as `plan`."""
+    found = re.search(rf'data-fact="{name}">([^<]*)<', page)
+    return found[1].strip() if found else ""
+
+
+def text_of(page: str) -> str:
+    """What a page says, without its markup."""
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+@pytest.mark.parametrize(("path", "form"), [("pause", {"until": ""}), ("cancel", {"when": "now"})])
+def test_the_card_names_the_plan_held_and_what_there_is_now(ada: Reader, path: str, form: dict[str, str]) -> None:
+    ada.buys("pro")
+    ada.sends(f"/billing/{path}", **form)
+    for page in (ada.reads("/settings/billing"), ada.reads("/dashboard")):
+        assert (fact(page, "plan"), fact(page, "access")) == ("Pro", "Free")
+
+
+def test_who_has_what_they_pay_for_reads_it_once(ada: Reader) -> None:
+    ada.buys("pro")
+    page = ada.reads("/settings/billing")
+    assert (fact(page, "plan"), fact(page, "access")) == ("Pro", "")
+
+
+def test_what_has_ended_is_not_to_be_canceled_in_the_portal(ada: Reader) -> None:
+    ada.buys("pro")
+    assert "In the portal you change the card, cancel the plan" in text_of(ada.reads("/settings/billing"))
+    ada.sends("/billing/cancel", when="now")
+    page = text_of(ada.reads("/settings/billing"))
+    assert "In the portal you" in page
+    assert "cancel the plan" not in page
+
+
+def test_a_trial_without_a_card_has_no_next_invoice_and_says_why(ada: Reader) -> None:
+    ada.buys("basic", card=None)
+    page = text_of(ada.reads("/settings/billing/next-invoice"))
+    assert "No invoice is coming" in page
+    assert "Add a card to keep Basic after that. Without one it ends by itself, at no cost." in page
+
+
+def test_a_change_that_charges_nothing_today_does_not_wait_for_money(ada: Reader) -> None:
+    ada.buys("basic", card=None)
+    page = text_of(ada.reads("/change?plan=basic&addons.more_projects=1"))
+    assert "It is yours at once, and nothing is charged today. Your trial ends by itself: add a card before" in page
+    assert "once it is paid" not in page
+
+
+def test_a_change_that_is_charged_is_theirs_once_paid(ada: Reader) -> None:
+    ada.buys("pro")
+    assert "It is yours once it is paid." in text_of(ada.reads("/change?plan=pro&interval=year"))
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "label"),
+    [("pause", {"until": ""}, "Resume Pro"), ("cancel", {}, "Resume Pro")],
+    ids=["paused", "canceling"],
+)
+def test_what_would_be_refused_is_not_offered(ada: Reader, path: str, form: dict[str, str], label: str) -> None:
+    ada.buys("pro")
+    ada.sends(f"/billing/{path}", **form)
+    for page in ("/pricing", "/pricing?interval=year", "/settings/billing"):
+        assert "/change" not in ada.reads(page)
+        assert "Change plan" not in ada.reads(page)
+    pricing = ada.reads("/pricing")
+    assert 'action="/billing/resume"' in pricing
+    assert label in text_of(pricing)
+
+
+def test_the_addons_of_a_trial_that_was_canceled_are_not_offered(ada: Reader) -> None:
+    ada.buys("basic", card=None)
+    assert "addons.more_projects" in ada.reads("/settings/billing")
+    ada.sends("/billing/cancel")
+    assert "addons.more_projects" not in ada.reads("/settings/billing")
+
+
+def test_who_is_refused_a_feature_while_paused_is_led_back_to_it(ada: Reader) -> None:
+    ada.buys("pro")
+    ada.sends("/billing/pause", until="")
+    page = ada.reads("/reports", status=402)
+    assert "Pro includes this. Resume it to use it again." in text_of(page)
+    assert 'action="/billing/resume"' in page
+    assert "/change" not in page
+
+
+def test_a_refused_change_is_not_called_a_purchase(ada: Reader) -> None:
+    ada.buys("pro")
+    ada.sends("/billing/cancel")
+    page = text_of(ada.reads("/change?plan=basic", status=409))
+    assert "Resume it, then choose again." in page
+    assert "buying" not in page
+
+
+def test_the_pricing_page_shows_a_change_that_is_planned(ada: Reader) -> None:
+    ada.buys("pro")
+    ada.changes("/change?plan=basic")
+    page = ada.reads("/pricing")
+    assert re.search(r"Yours from \w{3} \d{1,2}, \d{4}", text_of(page))
+    assert 'action="/billing/change/undo"' in page
+    assert "/change?" not in page
+    assert "/change?" not in ada.reads("/settings/billing")
+
+
+def test_an_addon_is_added_by_one_click(ada: Reader) -> None:
+    ada.buys("basic", card=None)
+    assert re.search(
+        r'name="addons.more_projects" type="number" min="1" max="4" value="1"', ada.reads("/settings/billing")
+    )
+    ada.changes("/change?plan=basic&addons.more_projects=2")
+    assert re.search(
+        r'name="addons.more_projects" type="number" min="0" max="4" value="2"', ada.reads("/settings/billing")
+    )
+
+
+def test_what_a_plan_is_sold_without_is_said_before_it_is_lost(ada: Reader) -> None:
+    ada.buys("basic", card=None)
+    ada.changes("/change?plan=basic&addons.more_projects=2")
+    page = fact(ada.reads("/change?plan=pro"), "lost")
+    assert page == "Pro is sold without Five more projects: what you have of it ends with the change."
+    assert fact(ada.reads("/change?plan=basic&addons.more_projects=0"), "lost") == ""
+
+
+def test_the_pricing_page_leads_subscribers_to_the_apps_own_billing_page(ada: Reader) -> None:
+    ada.buys("pro")
+    page = ada.reads("/pricing")
+    assert "portal" not in page
+    assert re.search(r'href="/settings/billing">Manage subscription<', page)
+    assert re.search(r'href="/settings/billing">Cancel subscription<', page)
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "way_on"),
+    [
+        ("/change?plan=basic&addons.more_projects=99", "That many are not sold", "/settings/billing"),
+        ("/change?plan=basic&addons.nonsense=1", "That is not sold with your plan", "/settings/billing"),
+        ("/change?plan=free", "This plan cannot be bought here", "/settings/billing"),
+        ("/change?plan=nonsense", "There is no such plan", "/pricing"),
+        ("/change?plan=pro&interval=week", "The plan is not sold like that", "/pricing"),
+        ("/change?plan=pro&seats=5", "That many seats are not sold", "/pricing"),
+        ("/change?plan=pro&seats=abc", "That didn't fit", "/pricing"),
+        ("/billing/invoices/in_nonsense", "There is no such invoice of yours", "/settings/billing"),
+    ],
+)
+def test_what_cannot_be_is_said_in_words_with_a_way_on(ada: Reader, path: str, title: str, way_on: str) -> None:
+    ada.buys("basic", card=None)
+    status = 404 if "invoices" in path else 422
+    page = ada.reads(path, status=status)
+    assert f"<h1>{title}</h1>" in page
+    assert f'class="button" href="{way_on}"' in page
+
+
+def test_a_change_to_nothing_leads_to_the_plans(ada: Reader) -> None:
+    assert ada.client.get("/change").headers["location"] == "/pricing"
