@@ -1,5 +1,5 @@
 """
-Who somebody is: sign up, sign in, sign out.
+Who somebody is: sign up, sign in, sign out, another e-mail, and the end of an account.
 
 Passwords are hashed with argon2id, outside any transaction. A session is a random token in a cookie whose SHA-256 is
 in the database; it ends at its expiry, at sign-out, and when the same browser signs in again.
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -103,6 +103,45 @@ def start_session(database: Database, user: User, *, lifetime: timedelta, replac
         db.execute(delete(SignInSession).where(ended))
         db.add(SignInSession(token_hash=_hash(token), user_id=user.id, expires=now + lifetime))
     return token
+
+
+def check_password(database: Database, user: User, password: str) -> None:
+    """
+    Before what cannot be taken back: is it really them, not somebody at their open browser?
+
+    Raises AccountError, and TooManyAttempts: guesses count like those at the sign-in form.
+    """
+    key = _hash(f"account:{user.email}")
+    with database.writing() as db:
+        _count_attempt(db, key, ATTEMPTS_PER_ACCOUNT)
+    if not _matches(user.password_hash, password):
+        raise AccountError("This is not your password.", field="password")
+    with database.writing() as db:
+        db.execute(delete(SignInAttempt).where(SignInAttempt.key == key))
+
+
+def change_email(database: Database, user: User, *, email: str, password: str) -> str:
+    """The new e-mail to sign in with, as it is stored. Raises AccountError naming the field that is wrong."""
+    email = _checked_email(email)
+    check_password(database, user, password)
+    try:
+        with database.writing() as db:
+            db.execute(update(User).where(User.id == user.id).values(email=email))
+    except IntegrityError as error:
+        raise AccountError("There is another account with this e-mail.", field="email") from error
+    return email
+
+
+def end_sessions(database: Database, user: User) -> None:
+    """Sign the user out, in every browser."""
+    with database.writing() as db:
+        db.execute(delete(SignInSession).where(SignInSession.user_id == user.id))
+
+
+def remove(database: Database, user: User) -> None:
+    """Delete the user and everything of theirs."""
+    with database.writing() as db:
+        db.execute(delete(User).where(User.id == user.id))
 
 
 def end_session(database: Database, token: str) -> None:

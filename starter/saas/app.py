@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 
 from saas.database import database
 from saas.settings import settings
-from saas.web import account, billing_pages, changing, dashboard, errors, home, reports
+from saas.web import account, account_settings, billing_pages, changing, dashboard, errors, home, reports
 from saas.web.rendering import STATIC
 from saas.web.security import SameOriginOnly, SecurityHeaders
 from saas.web.viewer import routes
@@ -29,7 +29,7 @@ def create_app() -> FastAPI:
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(routes.router, prefix="/billing")
-    for module in (home, account, dashboard, reports, billing_pages, changing):
+    for module in (home, account, account_settings, dashboard, reports, billing_pages, changing):
         app.include_router(module.router)
     app.add_api_route("/healthz", _health, methods=["GET"])
     return app

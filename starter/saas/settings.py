@@ -20,6 +20,7 @@ CHECKOUT_DONE = "/welcome"
 """Where the app greets a user who comes back from Checkout."""
 
 SETTINGS_PAGE = "/settings/billing"
+ACCOUNT_PAGE = "/settings/account"
 CHANGE_PAGE = "/change"
 PRICING_PAGE = "/pricing"
 

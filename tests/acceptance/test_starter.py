@@ -180,7 +180,9 @@ def test_sign_in_leads_to_no_other_site(client: httpx.Client, next: str) -> None
         {"Origin": "null"},
     ],
 )
-@pytest.mark.parametrize("path", ["/projects", "/sign-out", "/sign-in", "/billing/checkout", "/billing/cancel"])
+@pytest.mark.parametrize(
+    "path", ["/projects", "/sign-out", "/sign-in", "/settings/account/delete", "/billing/checkout", "/billing/cancel"]
+)
 def test_forms_of_other_sites_are_refused(ada: httpx.Client, path: str, headers: dict[str, str]) -> None:
     assert ada.post(path, data={"name": "Planted"}, headers=headers).status_code == 403
     assert "Planted" not in ada.get("/dashboard").text

@@ -7,7 +7,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from paidup import Addon, Checkout, CheckoutNotFound, Plan, PlanPrice
 from saas.banners import banner_for
@@ -37,12 +37,6 @@ _REASONS = (
 """What Stripe knows as reasons, in our words."""
 
 _PAUSES = ((1, "A month"), (2, "Two months"), (3, "Three months"))
-
-
-@router.get("/settings")
-def settings_page() -> Response:
-    """There is one page of settings so far."""
-    return RedirectResponse(SETTINGS_PAGE, status_code=303)
 
 
 @router.get(SETTINGS_PAGE)
