@@ -116,9 +116,9 @@ def _subscribers_offer(plan: Plan, price: PlanPrice | None, access: Access, held
         label = f"Switch to {price.interval}ly"
         return Offer(plan, price, is_current=True, action="change", label=label, note="")
     if is_held:
-        return Offer(plan, price, is_current=True, action="billing", label="Manage subscription", note="")
+        return Offer(plan, price, is_current=True, action="billing", label="Manage plan", note="")
     if plan.is_free:
-        return Offer(plan, price, is_current=False, action="billing", label="Cancel subscription", note="")
+        return Offer(plan, price, is_current=False, action="billing", label="Cancel plan", note="")
     return Offer(plan, price, is_current=False, action="change", label=f"Switch to {plan.name}", note="")
 
 

@@ -1,7 +1,9 @@
-"""The feature that only Pro has: how the work has been going."""
+"""The feature that only some plans have: how the work has been going."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,9 @@ from saas.database import User
 
 FEATURE = "reports"
 """The feature's name in plans.toml."""
+
+CREDIT = "exports"
+"""The credit's name in plans.toml: what a file of the report costs one of."""
 
 WEEKS = 8
 
@@ -40,6 +45,14 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """For the JSON API."""
         return {"projects": self.projects, "weeks": [asdict(week) for week in self.weeks]}
+
+    def as_csv(self) -> str:
+        """For spreadsheets."""
+        file = io.StringIO()
+        rows = csv.writer(file)
+        rows.writerow(("week", "started"))
+        rows.writerows((week.starts, week.started) for week in self.weeks)
+        return file.getvalue()
 
 
 def report_for(db: Session, user: User, *, now: datetime) -> Report:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
@@ -147,8 +149,44 @@ def test_the_pricing_page_leads_subscribers_to_the_apps_own_billing_page(ada: Re
     ada.buys("pro")
     page = ada.reads("/pricing")
     assert "portal" not in page
-    assert re.search(r'href="/settings/billing">Manage subscription<', page)
-    assert re.search(r'href="/settings/billing">Cancel subscription<', page)
+    assert re.search(r'href="/settings/billing">Manage plan<', page)
+    assert re.search(r'href="/settings/billing">Cancel plan<', page)
+
+
+def test_the_paid_period_brings_the_exports_of_each_seat(ada: Reader) -> None:
+    ada.buys("team", seats="3")
+    assert fact(ada.reads("/settings/billing"), "credits") == "300"
+
+
+def test_who_never_paid_reads_of_no_exports(ada: Reader) -> None:
+    assert "Exports left" not in ada.reads("/settings/billing")
+
+
+def test_an_export_costs_one_and_the_same_file_again_none(ada: Reader) -> None:
+    ada.buys("pro")
+    for _ in range(2):
+        file = ada.client.post("/reports/export")
+        assert (file.status_code, file.text.splitlines()[0]) == (200, "week,started")
+        assert fact(ada.reads("/reports"), "exports") == "99"
+    ada.sends("/projects", name="Another line in the file")
+    ada.client.post("/reports/export")
+    assert fact(ada.reads("/reports"), "exports") == "98"
+
+
+def test_who_has_used_up_their_exports_reads_when_new_ones_come_and_what_brings_more(
+    ada: Reader, starter_app: StarterApp
+) -> None:
+    ada.buys("pro")
+    with closing(sqlite3.connect(starter_app.database_url.removeprefix("sqlite:///"))) as database:
+        [user] = database.execute("SELECT id FROM users WHERE email = ?", [ada.email]).fetchone()
+    with closing(starter_app.billing()) as billing:
+        assert billing.spend_credits(f"user:{user}", "exports", 100, key="all of them") == 0
+    refused = ada.client.post("/reports/export")
+    page = text_of(refused.text)
+    assert refused.status_code == 402
+    assert "Exports are used up New ones come with the payment on" in page
+    assert "Team brings more." in page
+    assert 'href="/change?plan=team"' in refused.text
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_the_api_refuses_with_problem_details_that_name_the_way_on(starter_app: 
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json()
     assert problem["code"] == "feature_not_in_plan"
-    assert problem["plans"] == ["pro"]
+    assert problem["plans"] == ["pro", "team"]
     assert problem["upgrade_url"] == f"{starter_app.url}/pricing"
 
 

@@ -16,18 +16,7 @@ from tests.support.starter import PLANS, SECRET_KEY, StarterApp
 from tests.support.waiting import eventually
 
 _ALWAYS_ASKS_FOR_3DS = "4000 0027 6000 3184"
-_TEAM = """
-[plans.team]
-name = "Team"
-description = "For several people, by seat."
-features = ["reports"]
-limits = { projects = "unlimited" }
-seats = { min = 1, max = 20 }
-
-[plans.team.prices.month]
-amount = 4100
-currencies = { eur = 3800 }
-
+_PHONE = """
 [addons.phone]
 name = "Help by phone"
 plans = ["team"]
@@ -35,17 +24,23 @@ plans = ["team"]
 [addons.phone.prices.month]
 amount = 1500
 currencies = { eur = 1400 }
+
+[addons.phone.prices.year]
+amount = 15000
+currencies = { eur = 14000 }
 """
 
 
 @pytest.fixture(scope="module")
 def starter_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StarterApp]:
-    """One app for all stories here, with a plan by seats beside the starter's own, and euros beside dollars."""
+    """One app for all stories here, with an add-on of which there is one beside the starter's own, and with euros."""
     folder = tmp_path_factory.mktemp("starter")
     plans = Path(folder / "plans.toml")
-    sold = PLANS.read_text().replace("amount = 2900\n", "amount = 2900\ncurrencies = { eur = 2700 }\n")
-    sold = sold.replace("amount = 29000\n", "amount = 29000\ncurrencies = { eur = 27000 }\n")
-    plans.write_text(sold + _TEAM)
+    sold = PLANS.read_text()
+    for dollars, euros in ((2900, 2700), (29000, 27000), (1900, 1800), (19000, 18000)):
+        assert f"amount = {dollars}\n" in sold
+        sold = sold.replace(f"amount = {dollars}\n", f"amount = {dollars}\ncurrencies = {{ eur = {euros} }}\n")
+    plans.write_text(sold + _PHONE)
     with Emulator(port=0) as stripe:
         app = StarterApp(stripe, folder)
         app.environment["PAIDUP_PLANS"] = str(plans)
@@ -79,11 +74,11 @@ def test_an_upgrade_shows_what_it_costs_and_charges_that_to_the_cent(ada: Person
     ada.subscribe("pro")
     starter_app.stripe.advance(days=10)
     switches_to(ada, "team")
-    assert (ada.fact("before"), ada.fact("after")) == ("Pro, monthly", "Team, monthly, 1 seat")
+    assert (ada.fact("before"), ada.fact("after")) == ("Pro, monthly", "Team, monthly, 2 seats")
     due, credit = cents(ada.fact("due")), cents(ada.fact("credit"))
     assert 1860 <= credit <= 1966  # of 29 dollars, what is left of a month after ten days
-    assert 770 <= due <= 814  # of the 12 dollars more
-    assert ada.fact("next").startswith("$41.00 on ")
+    assert 577 <= due <= 610  # of the 9 dollars more
+    assert ada.fact("next").startswith("$38.00 on ")
     ada.page.get_by_role("button", name=f"Pay {ada.fact('due')} and change").click()
     ada.page.wait_for_url("**/settings/billing**")
     ada.sees_plan("Team")
@@ -101,11 +96,11 @@ def test_a_promotion_code_makes_a_change_cheaper(ada: Person, starter_app: Start
     ada.page.get_by_label("Promotion code").fill("nobodys")
     ada.page.get_by_role("button", name="Apply").click()
     expect(ada.page.locator("#code-problem")).to_be_visible()
-    assert ada.fact("next").startswith("$41.00 on ")
+    assert ada.fact("next").startswith("$38.00 on ")
     ada.page.get_by_label("Promotion code").fill("half")
     ada.page.get_by_role("button", name="Apply").click()
     expect(ada.page.locator("[data-fact=code]")).to_have_text("half")
-    assert ada.fact("next").startswith("$20.50 on ")
+    assert ada.fact("next").startswith("$19.00 on ")
     ada.page.get_by_role("button", name="and change").or_(ada.page.get_by_role("button", name="Change now")).click()
     ada.page.wait_for_url("**/settings/billing**")
     ada.sees_plan("Team")
@@ -113,20 +108,32 @@ def test_a_promotion_code_makes_a_change_cheaper(ada: Person, starter_app: Start
     assert client.coupons.retrieve(coupon.id).times_redeemed == 1
 
 
+def test_a_team_is_bought_by_seat(ada: Person) -> None:
+    ada.go("/pricing")
+    ada.card_of("team").get_by_label("Seats").fill("3")
+    ada.card_of("team").get_by_role("button", name="Get Team").click()
+    ada.page.wait_for_url("**/c/pay/**")
+    expect(ada.page.locator("body")).to_contain_text("$57.00")
+    ada.pay()
+    ada.is_welcomed()
+    ada.go("/settings/billing")
+    expect(ada.page.locator("#live-subscription")).to_contain_text("$57 per month for 3 seats")
+
+
 def test_seats_are_bought_on_the_billing_page(ada: Person) -> None:
     ada.subscribe("team")
     ada.go("/settings/billing")
-    ada.page.get_by_label("Seats").fill("4")
+    ada.page.get_by_label("Seats").fill("5")
     ada.page.get_by_role("button", name="Change seats").click()
-    assert ada.fact("after") == "Team, monthly, 4 seats"
-    ada.page.get_by_label("Seats").fill("3")
+    assert ada.fact("after") == "Team, monthly, 5 seats"
+    ada.page.get_by_label("Seats").fill("4")
     ada.page.get_by_role("button", name="Show the price").click()
-    expect(ada.page.locator("[data-fact=after]")).to_have_text("Team, monthly, 3 seats")
-    assert ada.fact("due") == "$82.00"
-    ada.page.get_by_role("button", name="Pay $82.00 and change").click()
+    expect(ada.page.locator("[data-fact=after]")).to_have_text("Team, monthly, 4 seats")
+    assert ada.fact("due") == "$38.00"
+    ada.page.get_by_role("button", name="Pay $38.00 and change").click()
     ada.page.wait_for_url("**/settings/billing**")
-    expect(ada.page.get_by_label("Seats")).to_have_value("3")
-    expect(ada.page.locator("#live-subscription")).to_contain_text("$123 per month")
+    expect(ada.page.get_by_label("Seats")).to_have_value("4")
+    expect(ada.page.locator("#live-subscription")).to_contain_text("$76 per month for 4 seats")
 
 
 def test_an_addon_is_added_for_money_and_taken_away_at_the_end(ada: Person, starter_app: StarterApp) -> None:
@@ -136,19 +143,19 @@ def test_an_addon_is_added_for_money_and_taken_away_at_the_end(ada: Person, star
     expect(addon).to_contain_text("$15 per month")
     addon.get_by_role("spinbutton").fill("1")
     addon.get_by_role("button", name="Add").click()
-    assert (ada.fact("after"), ada.fact("due")) == ("Team, monthly, 1 seat, Help by phone", "$15.00")
+    assert (ada.fact("after"), ada.fact("due")) == ("Team, monthly, 2 seats, Help by phone", "$15.00")
     ada.page.get_by_role("button", name="Pay $15.00 and change").click()
     ada.page.wait_for_url("**/settings/billing**")
     expect(ada.page.locator("#live-subscription")).to_contain_text("Help by phone$15 per month")
     assert [event["data"]["object"]["amount"] for event in starter_app.stripe.events("charge.succeeded")][-1] == 1500
     addon.get_by_role("spinbutton").fill("0")
     addon.get_by_role("button", name="Change").click()
-    assert ada.fact("next") == f"$41.00 on {ada.fact('effective')}"
+    assert ada.fact("next") == f"$38.00 on {ada.fact('effective')}"
     ada.page.get_by_role("button", name=f"Change on {ada.fact('effective')}").click()
-    expect(ada.page.locator("[data-planned]")).to_contain_text("Changes to Team, monthly, 1 seat on")
+    expect(ada.page.locator("[data-planned]")).to_contain_text("Changes to Team, monthly, 2 seats on")
     ada.skips("Skip to renewal")
     expect(addon.get_by_role("button", name="Add")).to_be_visible(timeout=15_000)
-    expect(ada.page.locator("#live-subscription .facts")).not_to_contain_text("Help by phone")
+    expect(ada.page.locator("#live-subscription .facts").first).not_to_contain_text("Help by phone")
 
 
 def test_room_for_more_is_offered_where_it_runs_out(ada: Person, complaints: list[str]) -> None:

@@ -57,8 +57,8 @@ class StarterApp:
         """What the app wrote so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def prepare(self) -> None:
-        """Create the tables and the plans, and have the emulator deliver here."""
+    def billing(self) -> Billing:
+        """paidup as the app has it, in this process; close it."""
         settings = Settings.from_env(
             secret_key=SECRET_KEY,
             webhook_secrets=WEBHOOK_SECRET,
@@ -67,7 +67,11 @@ class StarterApp:
             app_url=self.url,
             plans_file=self.environment["PAIDUP_PLANS"],
         )
-        billing = Billing(settings)
+        return Billing(settings)
+
+    def prepare(self) -> None:
+        """Create the tables and the plans, and have the emulator deliver here."""
+        billing = self.billing()
         billing.upgrade_database()
         billing.push_catalog()
         billing.close()

@@ -61,6 +61,7 @@ def billing_page(
         reasons=_REASONS,
         pauses=_pauses(viewer),
         planned=(described(planned.after), planned.effective_at) if planned else None,
+        credits=_credits_of(viewer),
         plan=plan,
         seats=_seats_of(viewer, plan),
         addons=_addons_of(viewer, plan),
@@ -118,6 +119,14 @@ def _plan_of(viewer: Viewer) -> Plan | None:
     """The plan of the viewer's live subscription."""
     key = held_plan(viewer)
     return billing.catalog.plan(key) if key and billing.catalog.has(key) else None
+
+
+def _credits_of(viewer: Viewer) -> list[tuple[str, int]]:
+    """How many of which credits the viewer has, by their names; none before the first subscription."""
+    balances = billing.credits(viewer.user.owner)
+    if held_plan(viewer) is None and not any(balances.values()):
+        return []
+    return [(name.name, balances[key]) for key, name in billing.catalog.credits.items()]
 
 
 def _addons_of(viewer: Viewer, plan: Plan | None) -> list[tuple[Addon, int, PlanPrice | None]]:

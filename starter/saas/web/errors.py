@@ -23,6 +23,7 @@ from paidup import (
     CheckoutRefused,
     CurrencyRefused,
     DiscountRefused,
+    InsufficientCredits,
     InvalidQuantity,
     InvalidSeats,
     InvoiceNotFound,
@@ -148,14 +149,21 @@ def _access_refused(request: Request, error: Exception) -> Response:
     plans = [plan for plan in billing.catalog.plans if plan.key in error.plans]
     addons = [addon for addon in billing.catalog.addons if addon.key in error.addons]
     found = _look_up_viewer(request)
+    held, title, is_used_up = held_plan(found) if found else None, error.message, isinstance(error, InsufficientCredits)
+    if isinstance(error, InsufficientCredits):
+        title = f"{billing.catalog.credits[error.credit].name} are used up"
+        rank = billing.catalog.rank
+        plans = [plan for plan in plans if held is None or rank(plan.key) > rank(held)]
     return page(
         request,
         "upgrade.html",
         status=402,
         error=error,
+        title=title,
         addons=addons,
         first=comes_first(found.access, billing.scheduled_change(found.user.owner)) if found else None,
-        is_held=found is not None and held_plan(found) in error.plans,
+        is_held=held in error.plans and not is_used_up,
+        is_used_up=is_used_up,
         held_name=held_name(found) if found else None,
         **price_cards(found, plans),
     )
