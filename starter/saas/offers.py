@@ -134,7 +134,8 @@ def _offer_for_later(plan: Plan, price: PlanPrice | None, access: Access, held: 
     elif plan.is_free:
         label = "" if access.is_paid else "What you have meanwhile"
     else:
-        label = {"pay": "Pay first, then switch", "resume": f"Resume {held.name} first, then switch", "undo": ""}[first]
+        doing = {"pay": "Pay", "resume": f"Resume {held.name}", "undo": "Undo the change"}[first]
+        label = f"{doing} first, then switch"
     return Offer(plan, price, is_current=False, action=None, label=label, note="")
 
 

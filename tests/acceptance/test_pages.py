@@ -122,6 +122,7 @@ def test_the_pricing_page_shows_a_change_that_is_planned(ada: Reader) -> None:
     page = ada.reads("/pricing")
     assert re.search(r"Yours from \w{3} \d{1,2}, \d{4}", text_of(page))
     assert 'action="/billing/change/undo"' in page
+    assert "Undo the change first, then switch" in text_of(page)
     assert "/change?" not in page
     assert "/change?" not in ada.reads("/settings/billing")
 

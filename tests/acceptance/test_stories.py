@@ -241,6 +241,15 @@ def test_pages_fit_on_a_phone(ada: Person, path: str, complaints: list[str]) -> 
     complaints.clear()  # /reports is a 402 here
 
 
+def test_a_phone_shows_a_visitor_one_line_of_navigation(page: Page, starter_app: StarterApp) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(starter_app.url)
+    tops = [page.get_by_role("banner").get_by_role("link", name=name).bounding_box() for name in ("Pricing", "Sign up")]
+    assert all(tops)
+    first, last = (box["y"] + box["height"] / 2 for box in tops if box)
+    assert abs(first - last) < 5
+
+
 def test_a_phone_shows_all_of_the_navigation(ada: Person) -> None:
     ada.page.set_viewport_size({"width": 360, "height": 740})
     ada.go("/dashboard")
