@@ -99,6 +99,7 @@ class Photographer:
             "reports": "/reports",
             "billing": "/settings/billing",
             "next-invoice": "/settings/billing/next-invoice",
+            "account": "/settings/account",
             "pricing-pro": "/pricing",
             "change": "/change?plan=pro&interval=year",
         }.items():
