@@ -15,7 +15,7 @@ from paidup.core.discount import Discount
 from paidup.core.invoice import Invoice, UpcomingInvoice, UpcomingLine
 from paidup.core.money import Money
 from paidup.core.policy import AccessPolicy, Grants
-from paidup.core.quote import Quote, ScheduledChange, Terms
+from paidup.core.quote import PendingChange, Quote, ScheduledChange, Terms
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription, SubscriptionItem
 from paidup.errors import (
@@ -137,6 +137,7 @@ __all__ = [
     "PaymentMethod",
     "PaymentNeedsUser",
     "PaymentPastDue",
+    "PendingChange",
     "Plan",
     "PlanNotForSale",
     "PlanPrice",

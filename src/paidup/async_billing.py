@@ -17,7 +17,7 @@ from paidup.core.access import Access
 from paidup.core.credits import CreditEntry
 from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.invoice import Invoice, UpcomingInvoice
-from paidup.core.quote import Quote, ScheduledChange
+from paidup.core.quote import PendingChange, Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.ending import PauseKind, When
@@ -219,6 +219,10 @@ class AsyncBilling:
     async def scheduled_change(self, owner: str, *, group: str | None = None) -> ScheduledChange | None:
         """See `Billing.scheduled_change`."""
         return await self.billing.threads.call(self.billing.scheduled_change, owner, group=group)
+
+    async def pending_change(self, owner: str, *, group: str | None = None) -> PendingChange | None:
+        """See `Billing.pending_change`."""
+        return await asyncio.to_thread(self.billing.pending_change, owner, group=group)
 
     async def undo_change(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)

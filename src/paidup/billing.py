@@ -34,7 +34,7 @@ from paidup.core.customer import Customer, PaymentMethod
 from paidup.core.health import Health, judge
 from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.policy import AccessPolicy, Grants
-from paidup.core.quote import Quote, ScheduledChange
+from paidup.core.quote import PendingChange, Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
 from paidup.crediting import Crediting
@@ -620,6 +620,14 @@ class Billing:
     def scheduled_change(self, owner: str, *, group: str | None = None) -> ScheduledChange | None:
         """The change that takes effect when the period ends; None without one."""
         return self._changing.scheduled(owner, group=group)
+
+    def pending_change(self, owner: str, *, group: str | None = None) -> PendingChange | None:
+        """
+        The change that was confirmed and waits for the user's bank, with the page where they answer; None without one.
+
+        Stripe is asked only where there is one. Raises StripeError.
+        """
+        return self._changing.pending(owner, group=group)
 
     def undo_change(
         self, owner: str, *, group: str | None = None, wait: timedelta = timedelta(seconds=5)

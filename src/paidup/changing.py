@@ -19,7 +19,7 @@ from paidup import cards, discounts, outbox, planned_changes
 from paidup.arguments import is_id
 from paidup.core import change_state, parse
 from paidup.core.changes import Change
-from paidup.core.quote import Quote, ScheduledChange
+from paidup.core.quote import PendingChange, Quote, ScheduledChange
 from paidup.core.subscription import Subscription
 from paidup.customers import check_owner
 from paidup.database import quotes as rows
@@ -132,6 +132,24 @@ class Changing:
                     return ScheduledChange(row.id, subscription.id, quote.before, quote.after, quote.effective_at)
         return None
 
+    def pending(self, owner: str, *, group: str | None) -> PendingChange | None:
+        """The change that waits for the user's bank; None without one, and then Stripe is not asked."""
+        for subscription in self._quotes.known(check_owner(owner), group):
+            if subscription.waiting_quote is None:
+                continue
+            with self._database.read() as session:
+                row = rows.waiting(session, subscription.waiting_quote, subscription.id)
+            if row is None:
+                continue
+            body = self._gateway.retrieve_subscription(subscription.id)
+            expires_at = change_state.dropped_at(body)
+            if expires_at is None or not change_state.is_waiting(body, row.id):
+                continue  # it was answered, or dropped, and nobody has told us yet
+            quote = Quote.from_dict(row.terms)
+            url = page_of(self._gateway.retrieve_invoice(str(parse.reference(body["latest_invoice"]))))
+            return PendingChange(row.id, subscription.id, quote.before, quote.after, url, expires_at)
+        return None
+
     def undo(self, owner: str, *, group: str | None, wait: timedelta) -> Subscription:
         """Drop what is planned, or waits to be paid. Raises SubscriptionRefused, StripeError."""
         chosen = self._quotes.running(check_owner(owner), group, wait)
@@ -187,7 +205,7 @@ class Changing:
         if change_state.is_done(body, row.id):
             self._note(row, "done", schedule_id=schedule_id)
         elif change_state.is_waiting(body, row.id):
-            self._note(row, "waiting", schedule_id=schedule_id)
+            self._note_waiting(row, body)
         elif schedule_id and change_state.quote_of(self._gateway.retrieve_schedule(schedule_id)) == row.id:
             self._note_planned(row, schedule_id)
         else:
@@ -206,6 +224,12 @@ class Changing:
         """The schedule has it: that is told in the transaction that notes it, whoever gets so far."""
         self._tell(lambda session: [planned_changes.note_planned(session, row, schedule_id, now=self._clock())])
         row.state, row.schedule_id = "done", schedule_id
+
+    def _note_waiting(self, row: StoredQuote, body: dict[str, Any]) -> None:
+        """Their bank asks the user: that is told in the transaction that notes it, once."""
+        expires_at, now = change_state.dropped_at(body), self._clock()
+        self._tell(lambda session: [planned_changes.note_waiting(session, row, expires_at=expires_at, now=now)])
+        row.state = "waiting"
 
     def _tell(self, write: Callable[[Any], list[Change]]) -> None:
         """Write, and tell the app what comes of it in the same transaction."""
@@ -321,7 +345,7 @@ class Changing:
         if invoice["status"] != "open" and not (failure and invoice["status"] == "void"):
             return
         if payment.get("status") == "requires_action":
-            self._note(row, "waiting")
+            self._note_waiting(row, body)
             raise PaymentNeedsUser(
                 "the bank asks the user to confirm this payment",
                 invoice=invoice["id"],

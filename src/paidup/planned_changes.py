@@ -25,6 +25,13 @@ def note_planned(session: Session, row: StoredQuote, schedule_id: str, *, now: d
     return changes.of_planned_change(Quote.from_dict(row.terms), customer=row.customer_id, now=now)
 
 
+def note_waiting(session: Session, row: StoredQuote, *, expires_at: datetime | None, now: datetime) -> Change:
+    """Note that a quote waits for the user's bank; what the app is told, in the same transaction."""
+    rows.note(session, row, {"state": "waiting"})
+    quote = Quote.from_dict(row.terms)
+    return changes.of_waiting_change(quote, customer=row.customer_id, expires_at=expires_at, now=now)
+
+
 def drop(session: Session, was: Subscription, *, owner: str, now: datetime) -> list[Change]:
     """
     No quote of a subscription holds any more; `was` is how it stood before.

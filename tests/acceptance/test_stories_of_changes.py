@@ -184,12 +184,17 @@ def test_a_bank_that_asks_is_answered_and_the_plan_follows_by_itself(ada: Person
     ada.is_welcomed()
     switches_to(ada, "team")
     ada.page.get_by_role("button", name=re.compile("and change")).click()
+    expect(ada.page.locator("#pay-invoice")).to_be_visible()
+    ada.go("/settings/billing")
+    expect(ada.page.locator("[data-waiting]")).to_contain_text("Your bank asks you to confirm")
+    ada.page.get_by_role("button", name="Confirm with your bank").click()
     ada.page.locator("#pay-invoice").click()
     ada.page.wait_for_url("**/c/3ds/**")
     ada.page.locator("#authorize").click()
     expect(ada.page.locator("#status")).to_have_text("Paid")
     ada.go("/settings/billing")
     ada.sees_plan("Team")
+    expect(ada.page.locator("[data-waiting]")).to_have_count(0)
 
 
 def test_a_card_that_is_declined_leaves_the_plan(ada: Person, starter_app: StarterApp, complaints: list[str]) -> None:

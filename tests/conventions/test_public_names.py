@@ -62,6 +62,7 @@ NAMES = [
     "PaymentMethod",
     "PaymentNeedsUser",
     "PaymentPastDue",
+    "PendingChange",
     "Plan",
     "PlanNotForSale",
     "PlanPrice",

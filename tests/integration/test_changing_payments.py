@@ -29,7 +29,7 @@ from tests.support.host_app import HostApp
 from tests.support.paying import FAILS_LATER_CARD, OTHER_CARD, change_card, pay
 from tests.support.waiting import eventually
 
-OWNER = "user:1"
+OWNER, OTHER = "user:1", "user:2"
 APPLIED = "customer.subscription.pending_update_applied"
 
 
@@ -217,6 +217,65 @@ def test_the_user_confirms_at_the_bank_and_the_rest_happens_by_itself(
     assert paid(client, billing) == [2900, quote.due_now]
     assert billing.change_plan(OWNER, quote.id).plan == "team"
     assert paid(client, billing) == [2900, quote.due_now]
+
+
+def test_what_waits_for_the_bank_is_shown_until_it_is_answered(
+    host_app: HostApp, stripe: Emulator, client: sdk.StripeClient
+) -> None:
+    """With the page where it is answered, as Stripe has it now; a program asks for it beside what is planned."""
+    billing = host_app.billing
+    buy(billing)
+    assert billing.pending_change(OWNER) is None
+    pin(billing, client, "pm_card_authenticationRequired")
+    quote = billing.preview_change(OWNER, "team", seats=5)
+    url = needs_user(billing, quote)
+    pending = billing.pending_change(OWNER)
+    assert pending is not None
+    assert (pending.quote, pending.before, pending.after) == (quote.id, quote.before, quote.after)
+    assert (pending.subscription, pending.url) == (quote.subscription, url)
+    assert pending.expires_at.timestamp() == stripe.get(quote.subscription)["pending_update"]["expires_at"]
+    with host_app.client(OWNER) as http:
+        assert http.get("/billing/change").json() is None
+        told = http.get("/billing/change/pending").json()
+    assert (told["quote"], told["after"]["plan"], told["url"]) == (quote.id, "team", url)
+    assert told["expires_at"] == pending.expires_at.isoformat()
+    with host_app.client(OTHER) as http:
+        assert http.get("/billing/change/pending").json() is None
+    confirm_at_bank(pending.url)
+    eventually(lambda: billing.access(OWNER).can("sso"))
+    assert billing.pending_change(OWNER) is None
+
+
+@pytest.mark.parametrize("paid_for", [True, False])
+def test_what_waits_no_more_is_not_shown_before_anybody_told_us(
+    subscriber: Billing, client: sdk.StripeClient, paid_for: bool
+) -> None:
+    pin(subscriber, client, "pm_card_authenticationRequired")
+    url = needs_user(subscriber, subscriber.preview_change(OWNER, "team"))
+    if paid_for:
+        confirm_at_bank(url)
+    else:
+        client.v1.invoices.void_invoice(str(client.v1.subscriptions.retrieve(known(subscriber).id).latest_invoice))
+    assert known(subscriber).waiting_quote is not None
+    assert subscriber.pending_change(OWNER) is None
+
+
+def test_without_a_change_that_waits_nobody_is_asked(subscriber: Billing, stripe: Emulator) -> None:
+    with counted(stripe) as calls:
+        assert subscriber.pending_change(OWNER) is None
+        assert calls.count == 0
+
+
+def test_a_change_that_waits_is_shown_after_its_quote_ran_out(
+    subscriber: Billing, make_billing: MakeBilling, client: sdk.StripeClient
+) -> None:
+    pin(subscriber, client, "pm_card_authenticationRequired")
+    quote = subscriber.preview_change(OWNER, "team")
+    url = needs_user(subscriber, quote)
+    later = make_billing(clock=lambda: quote.expires_at + timedelta(hours=2))
+    pending = later.pending_change(OWNER)
+    assert pending is not None
+    assert pending.url == needs_user(later, quote) == url
 
 
 def test_who_does_not_confirm_stays_on_the_old_plan(

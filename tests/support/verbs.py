@@ -305,6 +305,7 @@ VERBS: dict[str, Verb] = {
     ),
     "downgrade with a code": Verb("change_plan", a_change_with_a_code, lambda b, f: b.change_plan(OWNER, f["quote"])),
     "undo what waits": Verb("undo_change", a_change_that_waits, lambda b, _: b.undo_change(OWNER)),
+    "pending": Verb("pending_change", a_change_that_waits, lambda b, _: b.pending_change(OWNER)),
     "undo": Verb("undo_change", a_planned_change, lambda b, _: b.undo_change(OWNER)),
     "cancel": Verb("cancel", a_subscriber, lambda b, _: b.cancel(OWNER, feedback="unused")),
     "cancel a planned change": Verb("cancel", a_planned_change, lambda b, _: b.cancel(OWNER)),

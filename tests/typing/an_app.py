@@ -25,6 +25,7 @@ from paidup import (
     LimitReached,
     Owner,
     PaymentMethod,
+    PendingChange,
     Quote,
     Receipt,
     ScheduledChange,
@@ -79,6 +80,7 @@ def ending(owner: str) -> None:
     assert_type(billing.preview_change(owner, "pro", interval="year"), Quote)
     assert_type(billing.change_plan(owner, "quote"), Subscription)
     assert_type(billing.scheduled_change(owner), ScheduledChange | None)
+    assert_type(billing.pending_change(owner), PendingChange | None)
     assert_type(billing.cancel(owner, when="now"), Subscription)
     assert_type(billing.resume(owner), Subscription)
     assert_type(billing.pause(owner), Subscription)

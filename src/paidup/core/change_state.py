@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from paidup.core.parse import QUOTE_KEY, Json, reference
+from paidup.core.timestamps import from_unix
 
 ARCHIVED = {"paidup_archived": "yes"}
 """Metadata on a price that is active for the moment of a call alone."""
@@ -72,6 +74,11 @@ def is_waiting(subscription: Json, quote_id: str | None = None) -> bool:
     if pending is None or quote_id is None:
         return pending is not None
     return bool((pending.get("metadata") or {}).get(QUOTE_KEY) == quote_id)
+
+
+def dropped_at(subscription: Json) -> datetime | None:
+    """When Stripe drops the change that waits for its payment; None without one."""
+    return from_unix((subscription.get("pending_update") or {}).get("expires_at"))
 
 
 def proration_date(preview: Json) -> int | None:

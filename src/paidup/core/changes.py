@@ -36,6 +36,7 @@ KINDS = frozenset(
         "terms.changed",
         "addons.changed",
         "change.planned",
+        "change.waiting",
         "change.undone",
         "plan.unknown",
         "addon.unknown",
@@ -259,6 +260,27 @@ def of_planned_change(quote: Quote, *, customer: str, now: datetime) -> Change:
             "addons": dict(quote.after.addons),
             "previous_plan": quote.before.plan,
             "effective_at": _iso(quote.effective_at),
+        },
+        created=now,
+    )
+
+
+def of_waiting_change(quote: Quote, *, customer: str, expires_at: datetime | None, now: datetime) -> Change:
+    """A change was confirmed, and the user's bank asks them before it is paid."""
+    return Change(
+        id=f"change.waiting:{quote.id}",
+        kind="change.waiting",
+        owner=quote.owner,
+        customer=customer,
+        subscription=quote.subscription,
+        invoice=None,
+        data={
+            "plan": quote.after.plan,
+            "interval": quote.after.interval,
+            "seats": quote.after.seats,
+            "addons": dict(quote.after.addons),
+            "previous_plan": quote.before.plan,
+            "expires_at": _iso(expires_at),
         },
         created=now,
     )

@@ -109,6 +109,22 @@ class ScheduledChange:
     effective_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """
+    A change that was confirmed and waits for the user's bank; until it is paid for, what there was before goes on.
+
+    At `url` the user answers the bank; it runs out, so it is asked for anew each time. At `expires_at` Stripe drops it.
+    """
+
+    quote: str
+    subscription: str
+    before: Terms
+    after: Terms
+    url: str
+    expires_at: datetime
+
+
 def _line(line: UpcomingLine) -> dict[str, Any]:
     return {**asdict(line), "period_start": _iso(line.period_start), "period_end": _iso(line.period_end)}
 

@@ -68,6 +68,12 @@ def note(session: Session, row: StoredQuote, values: dict[str, Any]) -> None:
     )
 
 
+def waiting(session: Session, quote_id: str, subscription_id: str) -> StoredQuote | None:
+    """The quote that a subscription says it waits with."""
+    row = session.get(StoredQuote, quote_id)
+    return row if row is not None and row.subscription_id == subscription_id else None
+
+
 def confirmed(session: Session, subscription_id: str) -> list[StoredQuote]:
     """The quotes of a subscription that were carried out, or are, the newest first."""
     query = select(StoredQuote).where(

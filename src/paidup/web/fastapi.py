@@ -52,6 +52,7 @@ from paidup.web.views import (
     access_view,
     credits_view,
     invoice_view,
+    pending_change_view,
     plan_view,
     scheduled_change_view,
     subscription_view,
@@ -312,6 +313,11 @@ class BillingRoutes:
         async def scheduled_change(owner: Annotated[Owner, Depends(signed_in)], group: str = "") -> Response:
             found = await self._async.scheduled_change(owner.id, group=group or None)
             return _json(scheduled_change_view(found) if found else None)
+
+        @router.get("/change/pending", name="billing_pending_change")
+        async def pending_change(owner: Annotated[Owner, Depends(manager)], group: str = "") -> Response:
+            found = await self._async.pending_change(owner.id, group=group or None)
+            return _json(pending_change_view(found) if found else None)
 
         @router.post("/cancel", name="billing_cancel")
         async def cancel(request: Request, owner: Annotated[Owner, Depends(manager)]) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 from paidup.core.access import Access
 from paidup.core.catalog import Addon, Catalog, Plan, PlanPrice
 from paidup.core.invoice import Invoice, UpcomingInvoice
-from paidup.core.quote import ScheduledChange
+from paidup.core.quote import PendingChange, ScheduledChange
 from paidup.core.subscription import Subscription
 
 
@@ -49,6 +49,11 @@ def subscription_view(subscription: Subscription) -> Mapping[str, Any]:
 def scheduled_change_view(change: ScheduledChange) -> Mapping[str, Any]:
     """A change that is to come."""
     return {**asdict(change), "effective_at": change.effective_at.isoformat()}
+
+
+def pending_change_view(change: PendingChange) -> Mapping[str, Any]:
+    """A change that waits for the user's bank."""
+    return {**asdict(change), "expires_at": change.expires_at.isoformat()}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -61,6 +61,7 @@ def billing_page(
         reasons=_REASONS,
         pauses=_pauses(viewer),
         planned=(described(planned.after), planned.effective_at) if planned else None,
+        waiting=_waiting(viewer),
         credits=_credits_of(viewer),
         plan=plan,
         seats=_seats_of(viewer, plan),
@@ -113,6 +114,16 @@ def _pauses(viewer: Viewer) -> list[tuple[str, str]]:
     begin = max(today, subscription.current_period_start or today)
     dates = [((begin + timedelta(days=30 * months)).isoformat(), text) for months, text in _PAUSES]
     return [*dates, ("", "Until I resume it")]
+
+
+def _waiting(viewer: Viewer) -> str | None:
+    """
+    The quote whose change waits for the viewer's bank.
+
+    Confirming it again leads to the bank, so that the page asks Stripe for no address.
+    """
+    subscription = viewer.access.subscription
+    return subscription.waiting_quote if subscription is not None and subscription.is_live else None
 
 
 def _plan_of(viewer: Viewer) -> Plan | None:
