@@ -9,7 +9,7 @@ import httpx
 import pytest
 import stripe as sdk
 
-from paidup import AsyncBilling, Billing, InvoiceNotFound, StripeUnavailable
+from paidup import AsyncBilling, Billing, InvalidRequest, InvoiceNotFound, StripeUnavailable
 from stripe_emulator import Emulator
 from tests.support.account import subscribe
 from tests.support.host_app import HostApp
@@ -152,9 +152,10 @@ def test_there_is_none_upcoming_without_a_customer(billing: Billing) -> None:
     assert billing.upcoming_invoice(OWNER) is None
 
 
-def test_there_is_none_upcoming_in_a_group_without_a_subscription(subscriber: Billing) -> None:
+def test_one_is_upcoming_in_a_group_of_the_plans_file_alone(subscriber: Billing) -> None:
     assert subscriber.upcoming_invoice(OWNER, group="main") is not None
-    assert subscriber.upcoming_invoice(OWNER, group="another") is None
+    with pytest.raises(InvalidRequest, match="no plan group 'another'"):
+        subscriber.upcoming_invoice(OWNER, group="another")
 
 
 def test_there_is_none_upcoming_once_it_is_canceling_or_over(subscriber: Billing, client: sdk.StripeClient) -> None:

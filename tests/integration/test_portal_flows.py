@@ -306,3 +306,21 @@ def form_of(url: str) -> dict[str, str]:
     """The hidden fields of the form that a deep link opens at."""
     page = httpx.get(url, follow_redirects=True).text
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]+)">', page))
+
+
+def test_a_trial_is_no_trial_of_a_plan_that_has_none(make_billing: MakeBilling, client: Any) -> None:
+    """Neither on the app's pages nor in the portal, whose own way with trials is set, whatever its default is."""
+    billing = make_billing()
+    billing.push_catalog()
+    pay(str(billing.checkout(OWNER, "basic").url), number=None)
+    billing.sync(OWNER)
+    subscription = subscription_of(billing)
+    method = client.payment_methods.attach("pm_card_visa", {"customer": subscription.customer})
+    client.subscriptions.update(subscription.id, {"default_payment_method": method.id})
+    [configuration] = client.billing_portal.configurations.list({"active": True}).data
+    assert configuration.features.subscription_update.trial_update_behavior == "end_trial"
+    url = billing.portal(OWNER, flow=CONFIRM, plan="pro")
+    submit(url, **form_of(url))
+    billing.sync(OWNER)
+    assert (billing.access(OWNER).plan, billing.access(OWNER).status) == ("pro", "active")
+    assert [each.amount for each in client.charges.list({"customer": subscription.customer}).data] == [2900]

@@ -262,6 +262,7 @@ def _portal(catalog: Catalog, price_ids: Mapping[str, str]) -> dict[str, Any]:
             "enabled": True,
             "default_allowed_updates": ["price", "quantity"] if seats else ["price"],
             "proration_behavior": "always_invoice",
+            "trial_update_behavior": "end_trial",  # else a trial of the cheapest plan would be one of the dearest
             "products": [_in_portal(plan, price_ids, seats=seats) for plan in plans],
         }
     return features
