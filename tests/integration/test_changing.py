@@ -609,10 +609,10 @@ def test_people_who_join_at_the_same_time_end_at_the_right_number(
                     raise
             return
 
-    with ThreadPoolExecutor(6) as joining:
-        list(joining.map(join, range(6)))
+    with ThreadPoolExecutor(20) as joining:
+        list(joining.map(join, range(20)))
     subscriber.sync(OWNER)
-    assert held(known(subscriber)) == ("team", "month", 8)
+    assert held(known(subscriber)) == ("team", "month", 22)
     assert subscriber.scheduled_change(OWNER) is None
 
 
