@@ -45,8 +45,13 @@ class Crediting:
         self._catalog = catalog
         self._livemode = livemode
 
-    def lines(self, customer_id: str, invoices: Iterable[Json]) -> Lines:
-        """All lines of what was paid since the last look. Costs calls only for long invoices and prices never seen."""
+    def lines(self, customer_id: str, invoices: Iterable[Json], subscriptions: Iterable[Json]) -> Lines:
+        """
+        All lines of what was paid since the last look.
+
+        `subscriptions` are those that were fetched with the invoices: they have most prices with them. Costs calls only
+        for long invoices, and for prices that nobody has seen.
+        """
         found = Lines()
         if not self._catalog.credits:
             return found
@@ -57,16 +62,18 @@ class Crediting:
                 page = body["lines"]
                 lines = self._gateway.list_invoice_lines(body["id"]) if page.get("has_more") else page["data"]
                 found.of[body["id"]] = parse.billed_lines(lines)
+        seen = {item["price"]["id"]: item["price"] for each in subscriptions for item in each["items"]["data"]}
         for price_id in sorted({line.price for lines in found.of.values() for line in lines if line.price}):
-            sold = self._sold_as(price_id)
+            sold = self._sold_as(price_id, seen.get(price_id))
             if sold is not None:
                 found.sold[price_id] = sold
         return found
 
-    def _sold_as(self, price_id: str) -> PlanPrice | None:
+    def _sold_as(self, price_id: str, body: Json | None) -> PlanPrice | None:
         """An invoice may come before the price that it charges, so Stripe is asked for one that is not mirrored."""
-        with self._database.read() as session:
-            body = rows.price_of(session, price_id)
+        if body is None:
+            with self._database.read() as session:
+                body = rows.price_of(session, price_id)
         body = body or self._gateway.find_price(price_id)
         return sold_as(parse.sold_price(body), self._catalog) if body is not None else None
 

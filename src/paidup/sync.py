@@ -304,7 +304,7 @@ class Synchroniser:
         fetched = self._fetch(customer_id, wanted, sessions, stranger)
         if is_known and fetched.customer is not None:
             fetched.subscriptions = cards.follow(self._gateway, fetched.customer, fetched.subscriptions)
-        fetched.lines = self._crediting.lines(customer_id, fetched.invoices or ())
+        fetched.lines = self._crediting.lines(customer_id, fetched.invoices or (), fetched.subscriptions or ())
         self._complete_amounts(fetched.subscriptions or [])
 
         def apply(session: Session) -> None:
