@@ -9,10 +9,11 @@ from contextlib import closing
 
 import httpx
 import pytest
+import stripe as sdk
 
 from stripe_emulator import Emulator
 from tests.acceptance.reader import Reader, fact, text_of
-from tests.support.starter import StarterApp
+from tests.support.starter import SECRET_KEY, StarterApp
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_who_has_what_they_pay_for_reads_it_once(ada: Reader) -> None:
 
 def test_what_has_ended_is_not_to_be_canceled_in_the_portal(ada: Reader) -> None:
     ada.buys("pro")
-    assert "In the portal you change the card, cancel the plan" in text_of(ada.reads("/settings/billing"))
+    assert "In the portal you change the card and cancel the plan" in text_of(ada.reads("/settings/billing"))
     ada.sends("/billing/cancel", when="now")
     page = text_of(ada.reads("/settings/billing"))
     assert "In the portal you" in page
@@ -138,8 +139,13 @@ def test_an_addon_is_added_by_one_click(ada: Reader) -> None:
     )
 
 
-def test_what_a_plan_is_sold_without_is_said_before_it_is_lost(ada: Reader) -> None:
+def test_what_a_plan_is_sold_without_is_said_before_it_is_lost(ada: Reader, starter_app: StarterApp) -> None:
     ada.buys("basic", card=None)
+    assert "There is no card to charge" in ada.reads("/change?plan=pro", status=409)
+    client = sdk.StripeClient(SECRET_KEY, base_addresses={"api": starter_app.stripe.url}).v1
+    [customer] = client.customers.list({"email": ada.email}).data
+    method = client.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    client.customers.update(customer.id, {"invoice_settings": {"default_payment_method": method.id}})
     ada.changes("/change?plan=basic&addons.more_projects=2")
     page = fact(ada.reads("/change?plan=pro"), "lost")
     assert page == "Pro is sold without Five more projects: what you have of it ends with the change."

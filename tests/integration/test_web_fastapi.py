@@ -474,7 +474,8 @@ class TestOwnThingsOnly:
         with host_app.client(OTHER) as thief:
             for path in ("/billing/portal", "/billing/portal/payment-method"):
                 for named in ({"customer": customer.id}, {"owner": OWNER}):
-                    found = problem(thief.post(path, params=named, data=named), 404, "customer_not_found")
+                    problem(thief.post(path, data=named), 422, "invalid_request")
+                    found = problem(thief.post(path, params=named), 404, "customer_not_found")
                     assert found["upgrade_url"].endswith("/pricing")
 
     @pytest.mark.hazard(39)

@@ -202,6 +202,6 @@ def test_twenty_deliveries_at_once_have_one_effect(host_app: HostApp, stripe: Em
     assert {answer.status_code for answer in answers} == {200}
     assert Counter(answer.json()["state"] for answer in answers)["pending"] == len(events)
     eventually(lambda: host_app.billing.access(OWNER).plan == "pro" and not host_app.billing.queue())
-    eventually(lambda: told["subscription.started"] and told["invoice.paid"])
+    eventually(lambda: told["subscription.started"] and told["invoice.paid"] and told["credits.granted"])
     assert len(host_app.billing.invoices(OWNER)) == 1
     assert told == {"subscription.started": 1, "invoice.paid": 1, "credits.granted": 1}

@@ -80,7 +80,7 @@ _ACTIONS = {
         "There is no subscription to change",
         "It has ended, or there never was one. You can start a new one.",
     ),
-    "update_payment_method": ("There is no card to charge", "Add one in the billing portal, then resume."),
+    "update_payment_method": ("There is no card to charge", "Add one in the billing portal, then try again."),
     "pause_collection": ("This cannot be stopped", "Your payments can be paused instead."),
     "pause": ("This is paused here", "Pause it in your billing settings instead."),
     "plan_change": ("A change of plan is planned", "It was arranged with us by hand. Write to us to change it."),
