@@ -20,7 +20,7 @@ from paidup.core.invoice import Invoice, UpcomingInvoice
 from paidup.core.quote import PendingChange, Quote, ScheduledChange
 from paidup.core.reconciliation import Progress, Reconciliation
 from paidup.core.subscription import Subscription
-from paidup.ending import PauseKind, When
+from paidup.ending import Owed, PauseKind, When
 from paidup.inbox import Receipt
 from paidup.reconciliation.adoption import OwnerOf
 from paidup.reconciliation.missed import Filled
@@ -239,6 +239,7 @@ class AsyncBilling:
         feedback: str | None = None,
         comment: str | None = None,
         refund_unused: bool = False,
+        owed: Owed = "void",
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """See `Billing.cancel`."""
@@ -250,6 +251,7 @@ class AsyncBilling:
             feedback=feedback,
             comment=comment,
             refund_unused=refund_unused,
+            owed=owed,
             wait=wait,
         )
 

@@ -45,7 +45,7 @@ from paidup.database.engine import Database
 from paidup.database.event_filter import EventFilter
 from paidup.database.health import gather
 from paidup.database.tables import StoredChange, StoredEvent, SyncTarget
-from paidup.ending import Ending, PauseKind, When
+from paidup.ending import Ending, Owed, PauseKind, When
 from paidup.errors import (
     CustomerNotFound,
     EventNotFound,
@@ -652,16 +652,18 @@ class Billing:
         feedback: str | None = None,
         comment: str | None = None,
         refund_unused: bool = False,
+        owed: Owed = "void",
         wait: timedelta = timedelta(seconds=5),
     ) -> Subscription:
         """
         End the owner's subscription at the end of what is paid for, or now; how it stands then.
 
         `feedback` is one of Stripe's values, `comment` the owner's own words, at most 1,000 characters. Ended now,
-        nothing more is collected: its open invoices and its drafts are voided. With `refund_unused` what `unused` tells
-        goes back to where it was paid from, else nothing is given back. Ended at the end of the period, invoices stay
-        what they are. Repeating the call is safe, and finishes what was interrupted; one that has ended already may be
-        canceled `now` again. Raises SubscriptionRefused, InvalidRequest, StripeError.
+        nothing more is collected: its open invoices and its drafts are voided, or written off as bad debts (`owed` is
+        `uncollectible`), or left to be collected (`keep`). With `refund_unused` what `unused` tells goes back to where
+        it was paid from, else nothing is given back. Ended at the end of the period, invoices stay what they are.
+        Repeating the call is safe, and finishes what was interrupted; one that has ended already may be canceled `now`
+        again. Raises SubscriptionRefused, InvalidRequest, StripeError.
         """
         found = self._ending.cancel(
             owner,
@@ -670,6 +672,7 @@ class Billing:
             feedback=feedback,
             comment=comment,
             refund_unused=refund_unused,
+            owed=owed,
             wait=wait,
         )
         self._wake_up.give()

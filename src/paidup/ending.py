@@ -33,7 +33,8 @@ from paidup.errors import (
     StripeUnavailable,
     SubscriptionRefused,
 )
-from paidup.giving_up import void
+from paidup.giving_up import Owed as Owed
+from paidup.giving_up import write_off
 from paidup.handlers import Handlers
 from paidup.refunding import Refunding, Unused
 from paidup.steps import Step, Verb, to_end_later, to_end_now, to_pause, to_run, to_stop
@@ -98,13 +99,14 @@ class Ending:
         feedback: str | None,
         comment: str | None,
         refund_unused: bool,
+        owed: Owed,
         wait: timedelta,
     ) -> Subscription:
         """
         End the owner's subscription. Raises SubscriptionRefused, InvalidRequest, StripeError.
 
-        What was not paid of a subscription that is ended now is given up: its open invoices are voided, and so are its
-        drafts, which Stripe lets nobody delete. The same call again voids what is left of them.
+        What was not paid of a subscription that is ended now is given up as `owed` says: by default its open invoices
+        are voided, and so are its drafts, which Stripe lets nobody delete. The same call again finishes that.
         """
         details = _details(feedback, comment)
         plan: _Plan
@@ -115,6 +117,10 @@ class Ending:
                 plan = partial(to_end_now, details=details)
             case _:
                 raise InvalidRequest(f"nothing ends {when!r}", remedy="choose period_end or now")
+        if owed not in get_args(Owed):
+            raise InvalidRequest(f"what is owed cannot be {owed!r:.80}", remedy=f"one of: {', '.join(get_args(Owed))}")
+        if owed != "void" and when != "now":
+            raise InvalidRequest("what is owed stays as it is until the end of the period", remedy="cancel it now")
         if refund_unused and when != "now":
             raise InvalidRequest("what is left of the period is used up by its end", remedy="cancel it now")
         chosen = self._choose(owner, group, wait)
@@ -122,7 +128,7 @@ class Ending:
             self._refunding.note(live)
         standing = self._carry_out(owner, chosen, plan)
         if standing.subscription.has_ended:
-            self._give_up_what_is_owed(chosen.id)
+            self._give_up_what_is_owed(chosen.id, owed)
         if refund_unused:
             for charge in self._refunding.give_back(self._look(chosen.id).subscription):
                 self._synchronise(targets.charge(charge), wait)
@@ -256,10 +262,10 @@ class Ending:
             )
         )
 
-    def _give_up_what_is_owed(self, subscription_id: str) -> None:
+    def _give_up_what_is_owed(self, subscription_id: str, owed: Owed) -> None:
         for status in ("draft", "open"):
             for body in self._gateway.list_subscription_invoices(subscription_id, status=status):
-                void(self._gateway, body)
+                write_off(self._gateway, body, owed)
 
     # what came of it
 

@@ -7,7 +7,7 @@ Each looks at how things stand, so that it may be repeated after any failure. No
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from paidup.core import parse
 from paidup.errors import StripeRejected
@@ -17,15 +17,24 @@ from paidup.stripe_api.gateway import Gateway
 logger = logging.getLogger(__name__)
 
 
-def void(gateway: Gateway, body: dict[str, Any]) -> None:
-    """Make an open invoice, or a draft, one that nobody owes; not one that a bank is about to pay, which is logged."""
+Owed = Literal["void", "uncollectible", "keep"]
+"""What becomes of what is owed: nobody owes it, it is written off as a bad debt, or it stays as it is."""
+
+
+def write_off(gateway: Gateway, body: dict[str, Any], owed: Owed = "void") -> None:
+    """See to it that an open invoice, or a draft, is collected no more; one that a bank is about to pay is logged."""
+    if owed == "keep":
+        return
+    end = gateway.mark_uncollectible if owed == "uncollectible" else gateway.void_invoice
     while (status := body["status"]) in ("draft", "open"):  # one over nothing is paid as soon as it is final
         try:
-            body = gateway.finalize_invoice(body["id"]) if status == "draft" else gateway.void_invoice(body["id"])
+            body = gateway.finalize_invoice(body["id"]) if status == "draft" else end(body["id"])
         except StripeRejected:
             body = gateway.retrieve_invoice(body["id"], expand=PAYMENTS)
             if is_on_its_way(body):
-                logger.error("invoice %s is being paid by its bank and cannot be voided: refund it then", body["id"])
+                logger.error(
+                    "invoice %s is being paid by its bank and cannot be taken back: refund it then", body["id"]
+                )
                 return
             if body["status"] == status:
                 raise
@@ -47,4 +56,4 @@ def end_everything(gateway: Gateway, customer_id: str) -> None:
         if not parse.subscription(body).has_ended:
             gateway.cancel_subscription(body["id"], {"invoice_now": False, "prorate": False})
     for invoice in gateway.list_invoices(customer_id):
-        void(gateway, invoice)
+        write_off(gateway, invoice)

@@ -27,6 +27,7 @@ from paidup import (
     Subscription,
     SubscriptionRefused,
 )
+from paidup.ending import Owed
 from stripe_emulator import Emulator
 from tests.conftest import MakeBilling
 from tests.support.account import deliver_all, price_of, subscribe
@@ -191,6 +192,37 @@ def test_a_draft_is_voided_too(subscriber: Billing, stripe: Emulator, client: sd
     assert invoices(client, running.id) == ["paid", "void"]
     stripe.advance(days=60)
     assert invoices(client, running.id) == ["paid", "void"]
+
+
+@pytest.mark.parametrize(("owed", "becomes"), [("void", "void"), ("uncollectible", "uncollectible"), ("keep", "open")])
+def test_what_becomes_of_what_is_owed_is_said(
+    billing: Billing, stripe: Emulator, client: sdk.StripeClient, owed: Owed, becomes: str
+) -> None:
+    """H85: each of them, an open invoice alike if the call is made twice, and for good."""
+    late = falls_behind(billing, stripe)
+    for _ in range(2):
+        assert billing.cancel(OWNER, when="now", owed=owed).has_ended
+    assert invoices(client, late.id) == ["paid", becomes]
+    stripe.advance(days=60)
+    assert invoices(client, late.id) == ["paid", becomes]
+
+
+def test_a_draft_is_written_off_too(subscriber: Billing, stripe: Emulator, client: sdk.StripeClient) -> None:
+    """H85."""
+    running = known(subscriber)
+    assert running.current_period_end is not None
+    stripe.advance(to=running.current_period_end + timedelta(minutes=5))
+    subscriber.cancel(OWNER, when="now", owed="uncollectible")
+    assert invoices(client, running.id) == ["paid", "uncollectible"]
+
+
+@pytest.mark.parametrize(
+    ("owed", "when"), [("forgive", "now"), ("uncollectible", "period_end"), ("keep", "period_end")]
+)
+def test_what_cannot_become_of_what_is_owed_is_told(subscriber: Billing, owed: Any, when: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        subscriber.cancel(OWNER, when=when, owed=owed)
+    assert not known(subscriber).is_canceling
 
 
 def test_invoices_of_anything_else_stay(billing: Billing, stripe: Emulator, client: sdk.StripeClient) -> None:

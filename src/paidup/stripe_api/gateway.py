@@ -264,6 +264,11 @@ class Gateway:
         with translated(f"void invoice {invoice_id}"):
             return _plain(self._v1.invoices.void_invoice(invoice_id))
 
+    def mark_uncollectible(self, invoice_id: str) -> Json:
+        """Write an open invoice off as a bad debt: it stays in the books, and is tried no more."""
+        with translated(f"write off invoice {invoice_id}"):
+            return _plain(self._v1.invoices.mark_uncollectible(invoice_id))
+
     def list_invoices(self, customer_id: str) -> list[Json]:
         """Every invoice of a customer, newest first."""
         with translated(f"list the invoices of {customer_id}"):
