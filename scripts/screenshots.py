@@ -41,6 +41,9 @@ _IN_DOCS = {
     "4-dashboard-canceling": "canceling",
     "4-billing-past-due": "past_due",
     "3-next-invoice": "next_invoice",
+    "3-portal": "portal",
+    "3-account": "account",
+    "3-reports": "exports",
     "6-change": "change",
     "6-billing-change-planned": "change_planned",
 }

@@ -14,6 +14,7 @@ import stripe as sdk
 from paidup import (
     AsyncBilling,
     Billing,
+    InvalidRequest,
     Invoice,
     NothingToPay,
     PaymentDeclined,
@@ -89,13 +90,15 @@ def test_without_a_failed_payment_nothing_waits(subscriber: Billing) -> None:
         subscriber.payment_url(OWNER)
 
 
-def test_another_owner_and_another_group_owe_nothing(late: Billing) -> None:
+def test_another_owner_owes_nothing_and_another_group_there_is_not(late: Billing) -> None:
     """H39."""
-    for owner, group in ((OTHER, None), (OWNER, "another")):
-        assert late.open_invoice(owner, group=group) is None
-        assert late.retry_payment(owner, group=group) is None
-        with pytest.raises(NothingToPay):
-            late.payment_url(owner, group=group)
+    assert late.open_invoice(OTHER) is None
+    assert late.retry_payment(OTHER) is None
+    with pytest.raises(NothingToPay):
+        late.payment_url(OTHER)
+    for verb in (late.open_invoice, late.retry_payment, late.payment_url):
+        with pytest.raises(InvalidRequest, match="no plan group"):
+            verb(OWNER, group="another")
 
 
 @pytest.mark.parametrize("verb", ["retry", "page"])
