@@ -64,6 +64,14 @@ def many_invoices(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
     return gateway.list_invoices(customer)
 
 
+def many_lines_of_an_invoice(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
+    customer = a_subscriber(client)
+    for number in range(MANY):
+        client.v1.invoice_items.create({"customer": customer, "amount": 100 + number, "currency": "usd"})
+    invoice = client.v1.invoices.create({"customer": customer, "pending_invoice_items_behavior": "include"})
+    return gateway.list_invoice_lines(str(invoice.id))
+
+
 def many_invoices_of_a_subscription(client: sdk.StripeClient, gateway: Gateway) -> list[Any]:
     customer = a_subscriber(client)
     price = a_price(client, "1000")
@@ -121,6 +129,7 @@ LISTS = {
     "list_refunds": many_refunds,
     "list_subscriptions": many_subscriptions,
     "list_invoices": many_invoices,
+    "list_invoice_lines": many_lines_of_an_invoice,
     "list_subscription_invoices": many_invoices_of_a_subscription,
     "list_products": many_products,
     "list_prices": many_prices,
