@@ -405,7 +405,7 @@ def _here(billing: Billing) -> dict[str, Any]:
                 "invoices": rows(Invoice.status, Invoice.amount_refunded),
                 "credits": rows(CreditBalance.owner, CreditBalance.credit, CreditBalance.units),
                 "checkouts": rows(CheckoutIntent.owner, CheckoutIntent.plan, CheckoutIntent.state),
-                "quotes": rows(StoredQuote.state),
+                "quotes": sorted(set(rows(StoredQuote.state))),  # each look makes one, which holds for half an hour
                 "waiting": [
                     target.partition(":")[0]
                     for target in session.scalars(
