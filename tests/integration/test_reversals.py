@@ -146,7 +146,7 @@ def test_a_dispute_holds_access_until_it_is_won(
     assert (billing.access(OWNER).plan, billing.access(OWNER).reason) == ("pro", "active")
     assert invoice_of(billing).dispute == "won"
     assert kinds(told) == ["dispute.opened", "dispute.closed"]
-    assert told[-1].data["status"] == "won"
+    assert [each.data["status"] for each in told if each.kind == "dispute.closed"][-1] == "won"
 
 
 def test_a_lost_dispute_takes_access_until_something_is_paid(
@@ -158,7 +158,7 @@ def test_a_lost_dispute_takes_access_until_something_is_paid(
     client.v1.disputes.close(dispute.id)
     hear(billing, stripe)
     assert (billing.access(OWNER).plan, invoice_of(billing).dispute) == ("free", "lost")
-    assert told[-1].data["status"] == "lost"
+    assert [each.data["status"] for each in told if each.kind == "dispute.closed"][-1] == "lost"
     customer = billing.customer(OWNER)
     assert customer is not None
     method = client.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
