@@ -168,7 +168,7 @@ def test_a_worker_outlives_a_failure_that_took_longer_than_its_lease(
     billing = make_billing(clock=lambda: datetime.now(UTC) + late)
     billing.push_catalog()
     subscribe(billing)
-    stripe.slow_next("/v1/customers/*", 0.4)
+    stripe.slow_next("/v1/customers/*", 1.5)
     stripe.fail_next("/v1/subscriptions", status=400)
     [event] = stripe.events("customer.subscription.created")
     deliver(billing, event)
