@@ -21,7 +21,7 @@ from stripe_emulator.deliveries import Deliveries
 from stripe_emulator.engine import Engine
 from stripe_emulator.rate_limits import described
 from stripe_emulator.server import build_app
-from stripe_emulator.serving import server_of
+from stripe_emulator.serving import run_to_its_end, server_of
 from stripe_emulator.settings import RateLimits, Settings
 from stripe_emulator.state import Json, Store
 
@@ -291,7 +291,7 @@ class Emulator:
     @staticmethod
     def _serve(server: uvicorn.Server, listener: socket.socket, store: Store) -> None:
         try:
-            server.run(sockets=[listener])
+            run_to_its_end(server, listener)
         finally:
             listener.close()
             store.close()
